@@ -1,0 +1,1 @@
+"""The verbs: rooms wired to stores."""

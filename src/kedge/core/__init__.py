@@ -1,0 +1,1 @@
+"""The words of the domain: frozen types, errors and ports. No I/O, standard library only."""

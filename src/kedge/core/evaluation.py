@@ -1,0 +1,134 @@
+"""Scores, intervals, rules, gates and verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from kedge.core.hashing import digest_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A value with its two-sided confidence bounds (95 % unless said otherwise)."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricResult:
+    """One metric over one slice of the cases ("" = all) by one answerer ("model" or a baseline's name)."""
+
+    metric: str
+    interval: Interval
+    n: int
+    slice: str = ""
+    answerer: str = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseResult:
+    """One case's answer and scores. `row` is the id of the dataset row."""
+
+    row: str
+    answerer: str
+    answer: str
+    scores: Mapping[str, float]
+    slices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The config of an evaluation artifact (kind report); its layer `cases.jsonl` holds every CaseResult."""
+
+    bundle: str
+    dataset: str
+    cases: int
+    results: tuple[MetricResult, ...]
+    scorers: tuple[str, ...] = ()
+
+    def find(self, metric: str, *, slice: str = "", answerer: str = "model") -> MetricResult | None:
+        """The result of one metric over one slice by one answerer."""
+        wanted = (metric, slice, answerer)
+        return next((r for r in self.results if (r.metric, r.slice, r.answerer) == wanted), None)
+
+    @property
+    def baselines(self) -> tuple[str, ...]:
+        """The names of the answerers the model is compared with, in order."""
+        return tuple(dict.fromkeys(r.answerer for r in self.results if r.answerer != "model"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of a gate. `reference` is a number, or `baselines` (each of them), or one baseline's name.
+
+    With a number the rule holds when the metric's interval lies wholly at or above `reference` (`at_least`)
+    or at or below it (`at_most`); with a baseline when the interval of the paired difference lies wholly above
+    `margin`. It is broken when the interval lies wholly on the other side; otherwise it is undecided.
+    """
+
+    metric: str
+    at_least: float | str | None = None
+    at_most: float | None = None
+    margin: float = 0.0
+    slice: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """The rules set ahead of a model."""
+
+    name: str
+    rules: tuple[Rule, ...]
+
+    @property
+    def digest(self) -> str:
+        """The digest of name and rules, under which the gate is stored before training starts."""
+        rules = [
+            {"metric": r.metric, "at_least": r.at_least, "at_most": r.at_most, "margin": r.margin, "slice": r.slice}
+            for r in self.rules
+        ]
+        return digest_of({"name": self.name, "rules": rules})
+
+
+class Outcome(StrEnum):
+    """What a verdict says. Undecided: more cases are needed to tell."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One rule's outcome with what decided it, in words a person can check. `cases` are deciding row ids.
+
+    `needed` is the estimated number of cases that would decide an undecided rule (0 when decided).
+    """
+
+    rule: Rule
+    outcome: Outcome
+    interval: Interval
+    reference: float
+    text: str
+    needed: int = 0
+    cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A gate's outcome about exactly one bundle on exactly one evaluation."""
+
+    gate: str  # the gate's digest
+    bundle: str
+    evaluation: str
+    dataset: str
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    signature: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,267 @@
+"""What the ledger keeps, one protocol an aggregate. `store.ledger` implements them on SQLite and PostgreSQL.
+
+Every method is atomic by itself; inside `Ledger.begin()` several are one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from kedge.core.access import Key
+from kedge.core.artifact import Artifact
+from kedge.core.audit import AuditRecord
+from kedge.core.evaluation import Gate
+from kedge.core.model import AliasMove, ModelVersion, RecordedVerdict
+from kedge.core.release import Endpoint, Heartbeat, Release, Role
+from kedge.core.run import Point, Run, RunStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """A search over runs. `where` is a filter such as `metrics.loss < 0.3 and params.lr >= 0.001 and stage = 'train'`.
+
+    `order` is a field, metric or parameter, descending with a leading `-`, as `-started` or `metrics.loss`.
+    """
+
+    where: str = ""
+    order: str = "-started"
+    limit: int = 100
+    offset: int = 0
+
+
+class Runs(Protocol):
+    """Runs, their inputs and outputs."""
+
+    def start(self, run: Run) -> None:
+        """Record a run that begins. `Conflict` if its id is taken."""
+        ...
+
+    def finish(
+        self, id: str, status: RunStatus, *, ended: datetime, outputs: Mapping[str, str] | None = None, error: str = ""
+    ) -> None:
+        """Record how it ended. `NotFound`; `Conflict` if it has ended already."""
+        ...
+
+    def get(self, id: str) -> Run:
+        """One run by id or by a unique prefix of at least 4 characters. `NotFound`; `Invalid` if ambiguous."""
+        ...
+
+    def succeeded(self, key: str) -> Run | None:
+        """The newest succeeded run with this key."""
+        ...
+
+    def producing(self, artifact: str) -> list[Run]:
+        """The succeeded runs that have this artifact as an output, oldest first."""
+        ...
+
+    def using(self, artifact: str) -> list[Run]:
+        """The runs that have this artifact as an input, oldest first."""
+        ...
+
+    def search(self, query: RunQuery) -> list[Run]:
+        """Runs by filter and order. `Invalid` names the part of the filter that cannot be read."""
+        ...
+
+
+class Metrics(Protocol):
+    """Values over the steps of runs."""
+
+    def append(self, points: Sequence[Point]) -> None:
+        """Record a batch: durable when this returns, and the runs' last values with it."""
+        ...
+
+    def history(self, run: str, name: str) -> list[Point]:
+        """All values of one metric, by step."""
+        ...
+
+    def names(self, run: str) -> list[str]:
+        """The metrics a run has."""
+        ...
+
+
+class Artifacts(Protocol):
+    """Which artifacts exist, and what holds them."""
+
+    def add(self, artifact: Artifact, *, at: datetime) -> None:
+        """Record an artifact whose blobs are stored; doing it again changes nothing."""
+        ...
+
+    def get(self, digest: str) -> Artifact:
+        """One artifact by digest, or by a unique prefix of at least 6 hexadecimal digits. `NotFound`; `Invalid`."""
+        ...
+
+    def all(self) -> list[Artifact]:
+        """Every artifact, oldest first."""
+        ...
+
+    def remove(self, digests: Iterable[str]) -> None:
+        """Forget artifacts whose blobs are about to be deleted."""
+        ...
+
+    def hold(self, digest: str, reason: str) -> None:
+        """Protect an artifact from deletion until released. `NotFound`."""
+        ...
+
+    def release(self, digest: str) -> None:
+        """End a hold. `NotFound` if there is none."""
+        ...
+
+    def holds(self) -> Mapping[str, str]:
+        """Every held digest with its reason."""
+        ...
+
+
+class Models(Protocol):
+    """Versions, aliases and their history."""
+
+    def register(self, version: ModelVersion) -> ModelVersion:
+        """Add the next version of a model (`version.version` is ignored). The same bundle again returns the version
+        it has."""
+        ...
+
+    def versions(self, name: str = "") -> list[ModelVersion]:
+        """All versions of a model (or of all), oldest first."""
+        ...
+
+    def version(self, name: str, version: int) -> ModelVersion:
+        """`NotFound` lists the versions there are."""
+        ...
+
+    def remove(self, name: str, version: int) -> None:
+        """Delete a version. `NotFound`; `Refused` while an alias points at it or an endpoint serves it. Its number is
+        never used again."""
+        ...
+
+    def move(self, move: AliasMove) -> None:
+        """Point an alias at `move.after` and append to its history. `NotFound` if there is no such version; `Conflict`
+        if the alias is not at `move.before`."""
+        ...
+
+    def aliases(self, name: str = "") -> list[AliasMove]:
+        """The newest move of each alias of a model (or of all)."""
+        ...
+
+    def history(self, name: str, alias: str) -> list[AliasMove]:
+        """All moves of an alias, oldest first."""
+        ...
+
+
+class Verdicts(Protocol):
+    """Gates set ahead, and what they said."""
+
+    def set_gate(self, gate: Gate, *, at: datetime) -> None:
+        """Store the rules; storing them again keeps the first time."""
+        ...
+
+    def gate(self, digest: str) -> tuple[Gate, datetime]:
+        """The rules and when they were first stored. `NotFound`."""
+        ...
+
+    def add(self, verdict: RecordedVerdict) -> None:
+        """Record a verdict. The same verdict again changes nothing."""
+        ...
+
+    def about(self, bundle: str) -> list[RecordedVerdict]:
+        """Every verdict on a bundle, oldest first."""
+        ...
+
+    def get(self, id: str) -> RecordedVerdict:
+        """`NotFound`."""
+        ...
+
+
+class Releases(Protocol):
+    """Endpoints and what was sent to them."""
+
+    def bind(self, endpoint: Endpoint) -> None:
+        """Create an endpoint or change what it follows."""
+        ...
+
+    def endpoints(self) -> list[Endpoint]:
+        """All endpoints by name."""
+        ...
+
+    def send(self, release: Release) -> Release:
+        """Append a release (`release.id` is ignored). `NotFound` if there is no such endpoint."""
+        ...
+
+    def current(self, endpoint: str) -> Mapping[Role, Release]:
+        """The release in force of each role."""
+        ...
+
+    def history(self, endpoint: str) -> list[Release]:
+        """All releases of an endpoint, oldest first."""
+        ...
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Record what a gateway process says of itself, replacing what it said before."""
+        ...
+
+    def heartbeats(self) -> list[Heartbeat]:
+        """The last word of every gateway process."""
+        ...
+
+
+class Keys(Protocol):
+    """API keys."""
+
+    def add(self, key: Key) -> None:
+        """Record a key. `Conflict` if its id is taken."""
+        ...
+
+    def all(self) -> list[Key]:
+        """Every key, oldest first."""
+        ...
+
+    def find(self, hash: str) -> Key | None:
+        """The key with this keyed hash."""
+        ...
+
+    def revoke(self, id: str, *, at: datetime) -> Key:
+        """End a key. `NotFound`."""
+        ...
+
+
+class Audit(Protocol):
+    """The hash chain."""
+
+    def append(self, *, at: datetime, by: str, action: str, subject: str, detail: Mapping[str, Any]) -> AuditRecord:
+        """Add a record, in the surrounding transaction."""
+        ...
+
+    def records(self, *, after: int = 0, limit: int = 1000) -> list[AuditRecord]:
+        """Records with a greater `seq`, in order."""
+        ...
+
+
+class Ledger(Protocol):
+    """All aggregates over one database."""
+
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def metrics(self) -> Metrics: ...
+    @property
+    def artifacts(self) -> Artifacts: ...
+    @property
+    def models(self) -> Models: ...
+    @property
+    def verdicts(self) -> Verdicts: ...
+    @property
+    def releases(self) -> Releases: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def audit(self) -> Audit: ...
+
+    def begin(self) -> AbstractContextManager[Ledger]:
+        """One transaction: what the yielded ledger does happens wholly or not at all. Writers wait for each other."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...

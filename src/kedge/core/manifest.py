@@ -1,0 +1,136 @@
+"""Artifacts as OCI image manifests: written to and read from any BlobStore."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kedge.core.artifact import Artifact, ArtifactKind, Blob, Manifest
+from kedge.core.errors import Broken
+from kedge.core.hashing import canonical, digest, parse_digest
+from kedge.core.ports import BlobStore
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+TITLE = "org.opencontainers.image.title"
+
+_MODELPACK = "application/vnd.cncf.model"
+_WEIGHTS = (".safetensors", ".gguf", ".onnx")
+
+
+def artifact_type(kind: ArtifactKind) -> str:
+    """The OCI artifactType of a kind; weights and what carries them follow the CNCF ModelPack."""
+    if kind in (ArtifactKind.MODEL, ArtifactKind.ADAPTER, ArtifactKind.BUNDLE):
+        return f"{_MODELPACK}.manifest.v1+json"
+    return f"application/vnd.kedge.{kind}.v1+json"
+
+
+def _config_type(kind: ArtifactKind) -> str:
+    if kind in (ArtifactKind.MODEL, ArtifactKind.ADAPTER, ArtifactKind.BUNDLE):
+        return f"{_MODELPACK}.config.v1+json"
+    return f"application/vnd.kedge.{kind}.config.v1+json"
+
+
+def layer_type(kind: ArtifactKind, title: str) -> str:
+    """The media type of a file of an artifact."""
+    if artifact_type(kind).startswith(_MODELPACK):
+        role = "weight" if title.endswith(_WEIGHTS) else "weight.config"
+        return f"{_MODELPACK}.{role}.v1.raw"
+    return "application/octet-stream"
+
+
+def write_artifact(
+    blobs: BlobStore,
+    kind: ArtifactKind,
+    config: Mapping[str, Any],
+    files: Mapping[str, Path | bytes | Blob],
+) -> Artifact:
+    """Store files, config and manifest, in that order, and return the artifact.
+
+    `files` maps a file's name inside the artifact to a path, its bytes, or a blob that is stored already.
+    The same content gives the same digest: nothing of the time or the machine goes in.
+    """
+    layers = tuple(_layer(blobs, kind, title, content) for title, content in sorted(files.items()))
+    body = canonical(dict(config))
+    config_blob = Blob(digest=blobs.put(body), size=len(body), media_type=_config_type(kind))
+    manifest = Manifest(kind=kind, config=config_blob, layers=layers, annotations={"dev.kedge.kind": str(kind)})
+    data = encode(manifest)
+    size = len(data) + config_blob.size + sum(layer.size for layer in layers)
+    return Artifact(digest=blobs.put(data), kind=kind, size=size)
+
+
+def _layer(blobs: BlobStore, kind: ArtifactKind, title: str, content: Path | bytes | Blob) -> Blob:
+    if isinstance(content, Blob):
+        return Blob(digest=content.digest, size=content.size, media_type=layer_type(kind, title), title=title)
+    if isinstance(content, bytes):
+        return Blob(digest=blobs.put(content), size=len(content), media_type=layer_type(kind, title), title=title)
+    return Blob(
+        digest=blobs.put_file(content), size=content.stat().st_size, media_type=layer_type(kind, title), title=title
+    )
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as canonical OCI JSON."""
+    return canonical(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": artifact_type(manifest.kind),
+            "config": _descriptor(manifest.config),
+            "layers": [_descriptor(layer) for layer in manifest.layers],
+            "annotations": dict(manifest.annotations),
+        }
+    )
+
+
+def _descriptor(blob: Blob) -> dict[str, Any]:
+    described: dict[str, Any] = {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size}
+    if blob.title:
+        described["annotations"] = {TITLE: blob.title}
+    return described
+
+
+def decode(data: bytes) -> Manifest:
+    """Read OCI JSON back; `Broken` if it is not a manifest of ours."""
+    try:
+        raw = json.loads(data)
+        return Manifest(
+            kind=ArtifactKind(raw["annotations"]["dev.kedge.kind"]),
+            config=_blob(raw["config"]),
+            layers=tuple(_blob(layer) for layer in raw["layers"]),
+            annotations=raw["annotations"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise Broken(f"not a manifest of kedge: {error}", address=digest(data)) from error
+
+
+def _blob(raw: Mapping[str, Any]) -> Blob:
+    title = raw.get("annotations", {}).get(TITLE, "")
+    return Blob(digest=parse_digest(raw["digest"]), size=raw["size"], media_type=raw["mediaType"], title=title)
+
+
+def read_manifest(blobs: BlobStore, artifact: str) -> Manifest:
+    """The manifest of an artifact by digest. `NotFound`; `Broken`."""
+    return decode(blobs.get(artifact))
+
+
+def read_config(blobs: BlobStore, artifact: str) -> dict[str, Any]:
+    """The config of an artifact by digest. `NotFound`; `Broken`."""
+    config: dict[str, Any] = json.loads(blobs.get(read_manifest(blobs, artifact).config.digest))
+    return config
+
+
+def export_files(blobs: BlobStore, artifact: str, folder: Path) -> list[Path]:
+    """Copy every layer to `folder` under its title. `Broken` if a title leaves the folder."""
+    root = folder.resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    written = []
+    for layer in read_manifest(blobs, artifact).layers:
+        target = (root / layer.title).resolve()
+        if not layer.title or not target.is_relative_to(root) or target == root:
+            raise Broken(f"a file name leaves its folder: {layer.title!r}", address=artifact)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(blobs.get(layer.digest))
+        written.append(target)
+    return written

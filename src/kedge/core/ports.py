@@ -1,0 +1,135 @@
+"""The edges of the domain: what stores, engines and doors must provide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from kedge.core.generation import GenerationEvent, GenerationRequest, Likelihood
+from kedge.core.trace import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobInfo:
+    """A stored blob. `modified` is in seconds since the epoch."""
+
+    digest: str
+    size: int
+    modified: float
+
+
+class BlobStore(Protocol):
+    """Immutable bytes by SHA-256 digest. A blob is either wholly there or not at all, also after a power cut."""
+
+    def put(self, data: bytes) -> str:
+        """Store and return the digest. Storing what is there already costs no write."""
+        ...
+
+    def put_file(self, path: Path) -> str:
+        """Store a file without holding it in memory, and return its digest."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """The bytes, verified. `NotFound`; `Broken` if they are not what the digest says."""
+        ...
+
+    def fetch(self, digest: str) -> Path:
+        """A local file with the bytes, not to be written to. `NotFound`; `Broken`."""
+        ...
+
+    def delete(self, digest: str) -> None:
+        """Remove; removing what is not there is not an error. Only garbage collection and erasure call this."""
+        ...
+
+    def list(self) -> Iterator[BlobInfo]:
+        """Every blob, in no particular order."""
+        ...
+
+
+class Engine(Protocol):
+    """Turns prompts into text, several at once. Driven by one thread: submit, then step until finished."""
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Queue a request. A request that cannot be served ends with an `error` event of the next step."""
+        ...
+
+    def step(self) -> list[GenerationEvent]:
+        """Do one unit of work and return what it yielded; an empty list when there is nothing to do."""
+        ...
+
+    def cancel(self, id: str) -> None:
+        """Stop a request; its last event has finish `cancelled`. Unknown ids are ignored."""
+        ...
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        """The likelihood of each (input, completion), the input wrapped with the bundle's prompt template."""
+        ...
+
+    def close(self) -> None:
+        """Free memory; the engine is not used afterwards."""
+        ...
+
+
+class Progress(Protocol):
+    """Tells a person how far a verb is."""
+
+    def start(self, total: int | None, label: str) -> None:
+        """Begin a task of `total` units (None: unknown)."""
+        ...
+
+    def advance(self, n: int = 1) -> None:
+        """`n` units more are done."""
+        ...
+
+    def note(self, **facts: Any) -> None:
+        """Facts worth seeing beside the bar, as `loss=0.31`."""
+        ...
+
+
+class MetricLog(Protocol):
+    """Takes the values a running step reports; `step` counts the step's own units of work."""
+
+    def log(self, name: str, value: float, step: int = 0) -> None:
+        """Record one value."""
+        ...
+
+
+class TraceSink(Protocol):
+    """Takes traces from the gateway. Never blocks: what it cannot take in time is dropped and counted."""
+
+    def add(self, trace: Trace) -> None:
+        """Queue a trace for the next batch."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """How many traces were dropped since the start."""
+        ...
+
+    def close(self) -> None:
+        """Write what is queued and stop."""
+        ...
+
+
+class Clock(Protocol):
+    """The time, so that tests can hold it still."""
+
+    def now(self) -> datetime:
+        """The current time in UTC, with its time zone."""
+        ...
+
+
+class Silent:
+    """A Progress that says nothing."""
+
+    def start(self, total: int | None, label: str) -> None:
+        """Ignored."""
+
+    def advance(self, n: int = 1) -> None:
+        """Ignored."""
+
+    def note(self, **facts: Any) -> None:
+        """Ignored."""

@@ -1,0 +1,65 @@
+"""What happened to one request, and the part of it handed back to the caller."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+
+from kedge.core.errors import Invalid, Refused
+
+_RECEIPT = re.compile(r"rcpt_(?P<trace>[0-9a-f]{32})_(?P<bundle>[0-9a-f]{64})_(?P<seal>[0-9a-f]{16})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Names the trace and the very bundle that answered; enough to walk the graph even if the trace is lost."""
+
+    trace: str  # 32 hexadecimal digits
+    bundle: str  # sha256:...
+
+    def sealed(self, secret: bytes) -> str:
+        """The receipt as text, with a seal only this project can make."""
+        body = f"{self.trace}_{self.bundle.removeprefix('sha256:')}"
+        return f"rcpt_{body}_{_seal(body, secret)}"
+
+
+def parse_receipt(text: str, secret: bytes | None = None) -> Receipt:
+    """Read a receipt; `Invalid` if it is malformed, `Refused` if `secret` is given and did not seal it."""
+    match = _RECEIPT.fullmatch(text.strip())
+    if match is None:
+        raise Invalid(
+            f"not a receipt: {text[:80]!r}", hint="a receipt is the value of the x-kedge-receipt header of an answer"
+        )
+    body = f"{match['trace']}_{match['bundle']}"
+    if secret is not None and not hmac.compare_digest(_seal(body, secret), match["seal"]):
+        raise Refused("this receipt was not issued by this project", hint="check that you are in the right project")
+    return Receipt(trace=match["trace"], bundle=f"sha256:{match['bundle']}")
+
+
+def _seal(body: str, secret: bytes) -> str:
+    return hmac.new(secret, body.encode(), hashlib.sha256).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One request to an endpoint. Times: `at` in seconds since the epoch, durations in milliseconds.
+
+    `prompt` and `answer` are JSON or plain text as the caller sent and got them; `error` is "" on success.
+    """
+
+    id: str
+    at: float
+    endpoint: str
+    bundle: str
+    key: str
+    route: str
+    status: int
+    prompt: str = ""
+    answer: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_ms: float = 0.0
+    first_token_ms: float = 0.0
+    error: str = ""

@@ -1,0 +1,1 @@
+"""Rooms of text: ingest, clean, deduplicate, split, version, look up."""

@@ -1,0 +1,1 @@
+"""Scores per case, intervals, baselines, gates and verdicts."""

@@ -1,0 +1,1 @@
+"""Plan, skip, run: steps in worker processes."""

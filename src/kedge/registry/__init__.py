@@ -1,0 +1,1 @@
+"""Bundles, versions and model cards."""

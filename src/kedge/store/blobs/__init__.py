@@ -1,0 +1,1 @@
+"""Content-addressed bytes in an OCI image layout."""

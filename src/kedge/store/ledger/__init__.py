@@ -1,0 +1,1 @@
+"""The relational record, one module an aggregate."""

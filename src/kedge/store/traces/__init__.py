@@ -1,0 +1,1 @@
+"""Requests and answers, in a database of their own."""

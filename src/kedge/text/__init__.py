@@ -1,0 +1,1 @@
+"""Normalising, shingles and similarity: pure functions."""

@@ -1,0 +1,1 @@
+"""Tokenizers and models: from scratch, full fine-tuning, LoRA."""
