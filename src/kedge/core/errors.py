@@ -1,16 +1,16 @@
 """Every error kedge raises on purpose.
 
-    KedgeError
-    ├── NotFound      what was named does not exist                 exit 4   HTTP 404
-    ├── Conflict      somebody else changed it, or it exists        exit 5   HTTP 409
-    ├── Invalid       the input is wrong; says where and how        exit 2   HTTP 400
-    ├── Refused       a rule forbids it: gate, reference, limit     exit 3   HTTP 403
-    │   ├── Unauthenticated   no key, or not a valid one            exit 3   HTTP 401
-    │   └── Limited           too many, too long, too large         exit 3   HTTP 429
-    ├── Missing       an extra or a tool is not installed           exit 6   HTTP 501
-    ├── Unavailable   a store, an engine or a server is not there   exit 7   HTTP 503
-    ├── Failed        a step of a pipeline failed                   exit 8   HTTP 500
-    └── Broken        a bug of ours or a damaged store              exit 70  HTTP 500
+KedgeError
+├── NotFound      what was named does not exist                 exit 4   HTTP 404
+├── Conflict      somebody else changed it, or it exists        exit 5   HTTP 409
+├── Invalid       the input is wrong; says where and how        exit 2   HTTP 400
+├── Refused       a rule forbids it: gate, reference, limit     exit 3   HTTP 403
+│   ├── Unauthenticated   no key, or not a valid one            exit 3   HTTP 401
+│   └── Limited           too many, too long, too large         exit 3   HTTP 429
+├── Missing       an extra or a tool is not installed           exit 6   HTTP 501
+├── Unavailable   a store, an engine or a server is not there   exit 7   HTTP 503
+├── Failed        a step of a pipeline failed                   exit 8   HTTP 500
+└── Broken        a bug of ours or a damaged store              exit 70  HTTP 500
 """
 
 from __future__ import annotations
