@@ -25,7 +25,7 @@ class BlobStore(Protocol):
     """Immutable bytes by SHA-256 digest. A blob is either wholly there or not at all, also after a power cut."""
 
     def put(self, data: bytes) -> str:
-        """Store and return the digest. Storing what is there already costs no write."""
+        """Store and return the digest. Storing what is there already costs no write, but makes it new again."""
         ...
 
     def put_file(self, path: Path) -> str:
@@ -40,12 +40,13 @@ class BlobStore(Protocol):
         """A local file with the bytes, not to be written to. `NotFound`; `Broken`."""
         ...
 
-    def delete(self, digest: str) -> None:
-        """Remove; removing what is not there is not an error. Only garbage collection and erasure call this."""
+    def delete(self, digest: str, *, before: float | None = None) -> bool:
+        """Remove, with `before` only if it was last put earlier (seconds since the epoch); whether it was removed.
+        Removing what is not there is not an error. Only garbage collection and erasure call this."""
         ...
 
     def list(self) -> Iterator[BlobInfo]:
-        """Every blob, in no particular order."""
+        """Every blob, in no particular order; `modified` is when it was last put."""
         ...
 
 
@@ -111,6 +112,26 @@ class TraceSink(Protocol):
 
     def close(self) -> None:
         """Write what is queued and stop."""
+        ...
+
+
+class TraceReader(Protocol):
+    """Finds traces again."""
+
+    def get(self, id: str) -> Trace:
+        """The trace with this id. `NotFound`."""
+        ...
+
+    def search(self, *, endpoint: str = "", bundle: str = "", since: float = 0.0, limit: int = 100) -> list[Trace]:
+        """Traces by endpoint, bundle and time (seconds since the epoch), newest first."""
+        ...
+
+    def count(self) -> int:
+        """How many are kept."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
         ...
 
 
