@@ -1,5 +1,5 @@
-"""`python -m kedge`: the command line."""
+"""`python -m kedge` is the `kedge` command."""
 
-from kedge.cli.main import main
+from kedge.cli.main import run
 
-main()
+run()

@@ -1,0 +1,64 @@
+"""Sets up logging to stderr: words on a terminal, one JSON object a line elsewhere. Called by doors and workers only.
+
+`RUN` and `TRACE` name what is being worked on; both appear in every line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextvars import ContextVar
+from typing import Any, TextIO
+
+RUN: ContextVar[str] = ContextVar("run", default="")
+TRACE: ContextVar[str] = ContextVar("trace", default="")
+
+_OWN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """A record as one JSON object: time, level, logger, phrase, ids and facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, without its newline."""
+        line: dict[str, Any] = {
+            "at": record.created,
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_ids(),
+            **_facts(record),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class Words(logging.Formatter):
+    """A record as a line for a person."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, phrase and facts."""
+        facts = " ".join(f"{name}={value}" for name, value in {**_ids(), **_facts(record)}.items())
+        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.getMessage()} {facts}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def configure(*, verbose: bool = False, stream: TextIO | None = None) -> None:
+    """Send kedge's own records to `stream` (stderr): warnings and worse, or everything from INFO when verbose."""
+    target = stream or sys.stderr
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(Words() if target.isatty() else JsonLines())
+    logger = logging.getLogger("kedge")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    logger.propagate = False
+
+
+def _ids() -> dict[str, str]:
+    return {name: value for name, value in (("run", RUN.get()), ("trace", TRACE.get())) if value}
+
+
+def _facts(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in record.__dict__.items() if name not in _OWN}
