@@ -40,6 +40,12 @@ class AliasMove:
     reason: str = ""
     verdict: str = ""  # id of the verdict that permitted the move ("" for an unprotected alias)
     override: bool = False
+    rollback: bool = False  # a return to an earlier version, not a step forward
+
+    @property
+    def moved(self) -> bool:
+        """Whether the alias points somewhere else than before."""
+        return self.before != self.after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
