@@ -34,3 +34,7 @@ class Bundle:
     sampling: Sampling = field(default_factory=Sampling)
     engine: Spec = field(default_factory=lambda: Spec(name="transformers"))
     guards: tuple[Spec, ...] = ()
+
+    def fill(self, input: str) -> str:
+        """What the model reads for a row's input. Other braces in the prompt stay as they are."""
+        return self.prompt.replace("{input}", input)

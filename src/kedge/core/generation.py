@@ -16,7 +16,8 @@ class GenerationRequest:
     """One prompt for an engine: the exact text (`prompt`) or chat `messages`, which the engine renders.
 
     `input` is a row's input, which the engine wraps with the bundle's prompt template. Exactly one of the three is set.
-    `sampling.max_tokens` counts new tokens.
+    `sampling.max_tokens` counts new tokens; an answer also ends, with finish `length`, where the context is full.
+    `prompt_limit` is the longest prompt that is let in, in tokens (0: the model's context); a longer one is `invalid`.
     """
 
     id: str
@@ -24,6 +25,7 @@ class GenerationRequest:
     prompt: str | None = None
     input: str | None = None
     messages: Sequence[Mapping[str, str]] | None = None
+    prompt_limit: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,18 @@ class GenerationEvent:
     completion_tokens: int = 0
     error: str = ""
     error_code: str = ""  # KedgeError.code of a refused request, as `invalid` or `limited`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFacts:
+    """What an engine says of itself. `context` is the longest prompt and answer together, in tokens (0: unknown)."""
+
+    name: str
+    context: int = 0
+    parameters: int = 0
+    vocabulary: int = 0
+    dtype: str = ""
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from kedge.core.generation import GenerationEvent, GenerationRequest, Likelihood
+from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
 from kedge.core.trace import Trace
 
 
@@ -52,6 +52,10 @@ class BlobStore(Protocol):
 
 class Engine(Protocol):
     """Turns prompts into text, several at once. Driven by one thread: submit, then step until finished."""
+
+    def describe(self) -> EngineFacts:
+        """What this engine is and can; the same each time."""
+        ...
 
     def submit(self, request: GenerationRequest) -> None:
         """Queue a request. A request that cannot be served ends with an `error` event of the next step."""
