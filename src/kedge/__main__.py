@@ -1,5 +1,7 @@
 """`python -m kedge` is the `kedge` command."""
 
-from kedge.cli.main import run
+import sys
 
-run()
+from kedge.cli.main import main
+
+sys.exit(main())

@@ -41,7 +41,9 @@ class Words(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Time, level, phrase and facts."""
         facts = " ".join(f"{name}={value}" for name, value in {**_ids(), **_facts(record)}.items())
-        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.getMessage()} {facts}".rstrip()
+        line = (
+            f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower():7} {record.getMessage()} {facts}".rstrip()
+        )
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

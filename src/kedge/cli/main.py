@@ -160,12 +160,3 @@ def _hush() -> int:
     """Whoever read our output has gone: say nothing more, not even when the interpreter flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def run() -> None:
-    """The console script."""
-    sys.exit(main())
-
-
-if __name__ == "__main__":
-    run()
