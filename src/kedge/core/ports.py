@@ -120,7 +120,7 @@ class TraceSink(Protocol):
 
 
 class TraceReader(Protocol):
-    """Finds traces again."""
+    """Finds traces again, and drops old ones."""
 
     def get(self, id: str) -> Trace:
         """The trace with this id. `NotFound`."""
@@ -132,6 +132,10 @@ class TraceReader(Protocol):
 
     def count(self) -> int:
         """How many are kept."""
+        ...
+
+    def purge(self, before: float) -> int:
+        """Drop those older than `before` (seconds since the epoch); how many they were."""
         ...
 
     def close(self) -> None:

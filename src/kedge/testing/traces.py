@@ -50,3 +50,9 @@ class MemoryTraces:
     def count(self) -> int:
         """How many are kept."""
         return len(self.traces)
+
+    def purge(self, before: float) -> int:
+        """Drop those older than `before`."""
+        kept = [trace for trace in self.traces if trace.at >= before]
+        purged, self.traces = len(self.traces) - len(kept), kept
+        return purged

@@ -1,0 +1,78 @@
+"""Finds traces again, and drops the old ones."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import sqlalchemy as sa
+
+from kedge.core.errors import NotFound
+from kedge.core.trace import Trace
+from kedge.store.traces.tables import connect, reaching, traces
+
+_COLUMNS = [traces.c[field.name] for field in fields(Trace)]
+_PURGED_AT_ONCE = 5_000
+
+
+class DatabaseTraces:
+    """A TraceReader over SQLite or PostgreSQL."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = connect(url)
+
+    def get(self, id: str) -> Trace:
+        """The trace with this id. `NotFound`; `Unavailable`."""
+        with reaching(self._engine), self._engine.connect() as connection:
+            row = connection.execute(sa.select(*_COLUMNS).where(traces.c.id == id)).one_or_none()
+        if row is None:
+            raise NotFound(
+                f"no trace {id[:80]!r}",
+                address=f"trace:{id[:80]}",
+                hint="a gateway under overload drops traces, and old ones are purged; the receipt still names the bundle",
+            )
+        return _trace(row)
+
+    def search(self, *, endpoint: str = "", bundle: str = "", since: float = 0.0, limit: int = 100) -> list[Trace]:
+        """Traces by endpoint, bundle and time, newest first. `Unavailable`."""
+        query = sa.select(*_COLUMNS).where(traces.c.at >= since).order_by(traces.c.at.desc()).limit(limit)
+        if bundle:
+            query = query.where(traces.c.bundle == bundle)
+        if endpoint:  # beside a bundle, which says more, its index would only lead astray
+            query = query.where((traces.c.endpoint.concat("") if bundle else traces.c.endpoint) == endpoint)
+        with reaching(self._engine), self._engine.connect() as connection:
+            return [_trace(row) for row in connection.execute(query)]
+
+    def count(self) -> int:
+        """How many are kept. `Unavailable`."""
+        with reaching(self._engine), self._engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(traces)).scalar_one()
+
+    def purge(self, before: float) -> int:
+        """Drop traces older than `before` (seconds since the epoch), a few thousand at a time; how many."""
+        oldest = sa.select(traces.c.number).where(traces.c.at < before).order_by(traces.c.at).limit(_PURGED_AT_ONCE)
+        purged = 0
+        while True:
+            with reaching(self._engine), self._engine.begin() as connection:
+                gone = connection.execute(sa.delete(traces).where(traces.c.number.in_(oldest))).rowcount
+            purged += gone
+            if gone < _PURGED_AT_ONCE:
+                break
+        if purged and self._engine.dialect.name == "sqlite":
+            self._shrink()
+        return purged
+
+    def _shrink(self) -> None:
+        """Give the pages that were freed back to the file system; SQLite frees them as the rows are fetched."""
+        with reaching(self._engine), self._engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            cursor.execute("PRAGMA incremental_vacuum")
+            cursor.fetchall()
+            cursor.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+
+def _trace(row: sa.Row[tuple[object, ...]]) -> Trace:
+    return Trace(**row._mapping)
