@@ -62,7 +62,7 @@ class Engine(Protocol):
         ...
 
     def step(self) -> list[GenerationEvent]:
-        """Do one unit of work and return what it yielded; an empty list when there is nothing to do."""
+        """Do one unit of work and return what it yielded: nothing if there was nothing to do, or no text is whole yet."""
         ...
 
     def cancel(self, id: str) -> None:
