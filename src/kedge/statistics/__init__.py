@@ -1,1 +1,1 @@
-"""Intervals and paired tests: pure functions."""
+"""Intervals, paired tests and the number of cases a decision needs: pure functions."""

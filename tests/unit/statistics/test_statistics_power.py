@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kedge.core.errors import Invalid
+from kedge.statistics.paired import Discordance, tango
+from kedge.statistics.power import (
+    MOST,
+    cases_for_mean,
+    cases_for_paired,
+    cases_for_proportion,
+    smallest_difference,
+)
+
+
+def test_cases_equal_statsmodels() -> None:
+    # statsmodels 0.15.0: power.normal_sample_size_one_tail(difference, power, 0.025, std_null, std_alternative)
+    assert cases_for_proportion(0.55, 0.50) == 783
+    assert cases_for_proportion(0.92, 0.95, power=0.9) == 668
+    assert cases_for_paired(0.03, 0.10) == 870
+    # and its power of a mean, NormalIndPower with ddof 0 at effect size 0.3
+    assert cases_for_mean(0.3, 1.0) == 88
+
+
+def test_no_number_of_cases_tells_equals_apart() -> None:
+    assert cases_for_proportion(0.5, 0.5) == MOST
+    assert cases_for_paired(0.0, 0.2) == MOST
+    assert cases_for_mean(1e-9, 1.0) == MOST
+
+
+def test_the_smallest_difference_is_the_inverse_of_the_cases() -> None:
+    assert smallest_difference(870, 0.10) == pytest.approx(0.03, abs=1e-4)
+
+
+def test_a_difference_larger_than_the_discordance_is_impossible() -> None:
+    with pytest.raises(Invalid):
+        cases_for_paired(0.3, 0.2)
+
+
+def test_the_promised_power_is_seen() -> None:
+    difference, discordant = 0.06, 0.14
+    n = cases_for_paired(difference, discordant)
+    random = np.random.default_rng(10)
+    only_second, only_first = (discordant + difference) / 2, (discordant - difference) / 2
+    drawn = random.multinomial(n, [only_first, only_second, 1 - discordant], size=600)
+
+    seen = np.mean([tango(Discordance(first=int(a), second=int(b), n=n)).low > 0 for a, b, _ in drawn])
+
+    assert seen == pytest.approx(0.80, abs=0.05)
