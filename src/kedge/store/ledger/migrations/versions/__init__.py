@@ -1,0 +1,1 @@
+"""One file a revision, numbered in order. A released revision is never changed."""
