@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from kedge.core.artifact import Artifact, ArtifactKind, Blob, Manifest
-from kedge.core.errors import Broken
+from kedge.core.errors import Broken, Invalid
 from kedge.core.hashing import canonical, digest, parse_digest
 from kedge.core.ports import BlobStore
 
@@ -16,6 +20,8 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 TITLE = "org.opencontainers.image.title"
 
 _MODELPACK = "application/vnd.cncf.model"
+_PART = re.compile(r"[^\x00-\x1f\x7f/\\]{1,200}")
+_TITLE_LIMIT = 1000
 _WEIGHTS = (".safetensors", ".gguf", ".onnx")
 
 
@@ -49,8 +55,10 @@ def write_artifact(
     """Store files, config and manifest, in that order, and return the artifact.
 
     `files` maps a file's name inside the artifact to a path, its bytes, or a blob that is stored already.
-    The same content gives the same digest: nothing of the time or the machine goes in.
+    The same content gives the same digest: nothing of the time or the machine goes in. `Invalid` for a name that is
+    no plain relative path.
     """
+    check_titles(files)
     layers = tuple(_layer(blobs, kind, title, content) for title, content in sorted(files.items()))
     body = canonical(dict(config))
     config_blob = Blob(digest=blobs.put(body), size=len(body), media_type=_config_type(kind))
@@ -121,16 +129,55 @@ def read_config(blobs: BlobStore, artifact: str) -> dict[str, Any]:
     return config
 
 
-def export_files(blobs: BlobStore, artifact: str, folder: Path) -> list[Path]:
-    """Copy every layer to `folder` under its title. `Broken` if a title leaves the folder."""
+def export_files(blobs: BlobStore, artifact: str, folder: Path, *, link: bool = False) -> list[Path]:
+    """Put every layer into `folder` under its title; each file appears whole. `Broken` if a title leaves the folder.
+
+    With `link` a file is the store's own where the file system allows it: nothing is copied, and nothing may be
+    written to it. Without, the files are copies that the caller may change.
+    """
     root = folder.resolve()
+    layers = read_manifest(blobs, artifact).layers
+    try:
+        check_titles(layer.title for layer in layers)
+    except Invalid as error:
+        raise Broken(error.message, address=artifact, hint=error.hint) from error
     root.mkdir(parents=True, exist_ok=True)
     written = []
-    for layer in read_manifest(blobs, artifact).layers:
-        target = (root / layer.title).resolve()
-        if not layer.title or not target.is_relative_to(root) or target == root:
+    for layer in layers:
+        target = root / layer.title
+        if not target.parent.resolve().is_relative_to(root):  # a link that was in the folder before
             raise Broken(f"a file name leaves its folder: {layer.title!r}", address=artifact)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(blobs.get(layer.digest))
+        _place(blobs.fetch(layer.digest), target, root / f".{secrets.token_hex(16)}", link=link)
         written.append(target)
     return written
+
+
+def _place(source: Path, target: Path, temporary: Path, *, link: bool) -> None:
+    """Never write into an existing target: it may be a link to a blob."""
+    try:
+        if link:
+            try:
+                os.link(source, temporary)
+            except OSError:  # another file system, or one without hard links
+                shutil.copyfile(source, temporary)
+        else:
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_titles(titles: Iterable[str]) -> None:
+    """`Invalid` unless each title is a plain relative path, and no two would be one file on any file system."""
+    seen: set[str] = set()
+    for title in titles:
+        parts = title.split("/")
+        if len(title) > _TITLE_LIMIT or not all(_PART.fullmatch(part) and part not in (".", "..") for part in parts):
+            raise Invalid(
+                f"a file name leaves its folder or is no plain name: {title[:80]!r}",
+                hint="use relative names such as model.safetensors or onnx/model.onnx",
+            )
+        if title.casefold() in seen:
+            raise Invalid(f"two files have the same name: {title[:80]!r}", hint="names that differ in case alone clash")
+        seen.add(title.casefold())

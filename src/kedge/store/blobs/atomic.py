@@ -46,11 +46,12 @@ def replace_file(target: Path, data: bytes, *, scratch: Path) -> None:
         settle(file, target)
 
 
-def write_all(file: FileIO, data: bytes | memoryview) -> None:
-    """Write every byte; an unbuffered file may take fewer at once."""
+def write_all(file: FileIO, data: bytes | memoryview) -> bytes | memoryview:
+    """Write every byte, which an unbuffered file may take in several goes; gives `data` back to be hashed."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
+    return data
 
 
 def sync_folder(folder: Path) -> None:
