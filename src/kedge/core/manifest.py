@@ -20,7 +20,8 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 TITLE = "org.opencontainers.image.title"
 
 _MODELPACK = "application/vnd.cncf.model"
-_PART = re.compile(r"[^\x00-\x1f\x7f/\\]{1,200}")
+_PART = re.compile(r"[^\x00-\x1f\x7f/\\\ud800-\udfff]+")
+_PART_LIMIT = 255  # bytes
 _TITLE_LIMIT = 1000
 _WEIGHTS = (".safetensors", ".gguf", ".onnx")
 
@@ -172,8 +173,7 @@ def check_titles(titles: Iterable[str]) -> None:
     """`Invalid` unless each title is a plain relative path, and no two would be one file on any file system."""
     seen: set[str] = set()
     for title in titles:
-        parts = title.split("/")
-        if len(title) > _TITLE_LIMIT or not all(_PART.fullmatch(part) and part not in (".", "..") for part in parts):
+        if len(title) > _TITLE_LIMIT or not all(map(_is_plain, title.split("/"))):
             raise Invalid(
                 f"a file name leaves its folder or is no plain name: {title[:80]!r}",
                 hint="use relative names such as model.safetensors or onnx/model.onnx",
@@ -181,3 +181,8 @@ def check_titles(titles: Iterable[str]) -> None:
         if title.casefold() in seen:
             raise Invalid(f"two files have the same name: {title[:80]!r}", hint="names that differ in case alone clash")
         seen.add(title.casefold())
+
+
+def _is_plain(part: str) -> bool:
+    """Whether every file system takes it as the name of one file."""
+    return part not in (".", "..") and bool(_PART.fullmatch(part)) and len(part.encode()) <= _PART_LIMIT

@@ -24,6 +24,8 @@ LEAVING = [
     "a\0b",
     "line\nbreak",
     "x" * 300,
+    "\N{ANCHOR}" * 100,
+    "half\ud800",
 ]
 
 
@@ -42,7 +44,7 @@ def hostile(blobs: LocalBlobs, *titles: str) -> str:
     return blobs.put(encode(Manifest(kind=ArtifactKind.MODEL, config=config, layers=layers, annotations=annotations)))
 
 
-@pytest.mark.parametrize("title", LEAVING)
+@pytest.mark.parametrize("title", LEAVING[:-1])  # half a surrogate pair cannot even be written as JSON
 def test_a_file_that_leaves_its_folder_is_refused(blobs: LocalBlobs, tmp_path: Path, title: str) -> None:
     before = sorted(tmp_path.iterdir())
     with pytest.raises(Broken):

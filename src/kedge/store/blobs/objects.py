@@ -45,7 +45,7 @@ _CREDENTIALS = {
     "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or run: az login",
     "memory": "",
 }
-_SIGNS_OF_NO_CREDENTIALS = ("169.254.169.254", "metadata.google.internal", "account must be specified", "credential")
+_SIGNS_OF_NO_CREDENTIALS = ("latest/api/token", "computemetadata", "account must be specified", "credential")
 
 
 def open_objects(url: str, *, cache: Path) -> ObjectBlobs:
