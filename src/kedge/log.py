@@ -47,8 +47,11 @@ class Words(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def configure(*, verbose: bool = False, stream: TextIO | None = None) -> None:
-    """Send kedge's own records to `stream` (stderr): warnings and worse, or everything from INFO when verbose."""
+def configure(*, verbose: bool = False, stream: TextIO | None = None, run: str = "") -> None:
+    """Send kedge's own records to `stream` (stderr): warnings and worse, or everything from INFO when verbose.
+
+    `run` is the run that this process works on, if it works on one.
+    """
     target = stream or sys.stderr
     handler = logging.StreamHandler(target)
     handler.setFormatter(Words() if target.isatty() else JsonLines())
@@ -56,6 +59,7 @@ def configure(*, verbose: bool = False, stream: TextIO | None = None) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)
     logger.propagate = False
+    RUN.set(run)
 
 
 def _ids() -> dict[str, str]:

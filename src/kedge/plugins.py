@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from kedge.core.catalogue import Catalogue
@@ -110,15 +111,14 @@ def _scan(path: str) -> tuple[_Folder, ...]:
     for name in names:
         match = _FOLDER.fullmatch(name)
         if match:
-            folders.append(_Folder(os.path.join(path, name), _normal(match["name"]), match["version"]))  # noqa: PTH118
+            folders.append(_Folder(f"{path}/{name}", _normal(match["name"]), match["version"]))
     return tuple(folders)
 
 
 @cache
 def _entry_points(folder: str) -> Mapping[str, list[tuple[str, str, str]]]:
     try:
-        with open(f"{folder}/entry_points.txt", encoding="utf-8") as file:  # noqa: PTH123
-            lines = file.read().splitlines()
+        lines = Path(folder, "entry_points.txt").read_text(encoding="utf-8").splitlines()
     except OSError:
         return {}
     groups: dict[str, list[tuple[str, str, str]]] = {}
@@ -134,5 +134,3 @@ def _entry_points(folder: str) -> Mapping[str, list[tuple[str, str, str]]]:
 
 def _normal(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
-
-

@@ -12,10 +12,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kedge.app.steps import load_steps
 from kedge.config import Config, load_config, resolve_secret
+from kedge.core.catalogue import Catalogue
 from kedge.core.errors import NotFound
 from kedge.core.ledger import Ledger
 from kedge.core.ports import BlobStore, Clock
+from kedge.core.step import Step
 from kedge.store.blobs.open import open_blobs
 from kedge.store.ledger.open import open_ledger
 from kedge.store.traces.open import TraceReader, open_traces
@@ -48,6 +51,11 @@ class Project:
         if not folder.is_dir():
             folder.mkdir(mode=0o700, exist_ok=True)
         return folder
+
+    @cached_property
+    def steps(self) -> Catalogue[Step]:
+        """The kinds of stage there are; assign another catalogue to run with other steps."""
+        return load_steps()
 
     @cached_property
     def ledger(self) -> Ledger:
