@@ -1,0 +1,74 @@
+# The commands of this repository. `make demo` and `make test` each set up all they need on a fresh machine.
+# Another Python: `make PYTHON=python3.12 demo`. A CPU-only torch on any machine: docs/installing.md.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCKED := $(PIP) install --no-deps --require-hashes
+RUNS := requirements/torch.txt requirements/cuda.txt requirements/lock.txt
+CODE := src tests benchmarks requirements
+QUICK := -m "not slow" tests/unit
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench docs report lock clean
+
+help:  ## list the commands
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: $(VENV)/project.stamp  ## haul a model round the whole line, in ./kedge-demo
+	$(BIN)/kedge demo
+
+test: $(VENV)/tests.stamp  ## everything that must hold: style, types, imports, and every test
+	@tests/install-servers.sh
+	@$(MAKE) --no-print-directory look
+	$(BIN)/python -m pytest
+
+check: $(VENV)/tests.stamp  ## the quick one: style, types, imports, unit tests
+	@$(MAKE) --no-print-directory look
+	$(BIN)/python -m pytest $(QUICK)
+
+bench: $(VENV)/tests.stamp  ## measure kedge beside others, one script after the other
+	$(PYTHON) -m venv $(VENV)/rivals && $(VENV)/rivals/bin/python -m pip install --quiet -r requirements/bench.txt
+	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; RIVALS=$(VENV)/rivals/bin/python $(BIN)/python $$script; done
+
+docs: $(VENV)/tests.stamp  ## write the generated pages anew and test all pages
+	$(BIN)/python tests/docs/generate.py
+	$(BIN)/python -m pytest tests/docs
+
+report: $(VENV)/tests.stamp  ## the style table of the code as it is
+	$(BIN)/python tests/docs/measure.py
+
+lock:  ## resolve all dependencies anew and write requirements/*.txt
+	$(PYTHON) -m venv --clear $(VENV)-lock && $(VENV)-lock/bin/python -m pip install --quiet pip-tools
+	$(VENV)-lock/bin/python requirements/compile.py
+
+clean:  ## remove what the commands above have made
+	rm -rf $(VENV) $(VENV)-lock kedge-demo build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.PHONY: look
+look:
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+# The virtual environment is made anew when a lock file changes, never otherwise.
+$(VENV)/locked.stamp: $(RUNS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "kedge needs Python 3.11 or newer: make PYTHON=/path/to/python3 demo" >&2; exit 1; }
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) \
+	  || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	$(LOCKED) -r requirements/torch.txt -r requirements/lock.txt
+	@$(PIP) check >/dev/null || $(LOCKED) -r requirements/cuda.txt
+	@touch $@
+
+$(VENV)/project.stamp: $(VENV)/locked.stamp pyproject.toml
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(PIP) check
+	@touch $@
+
+$(VENV)/tests.stamp: $(VENV)/project.stamp requirements/dev.txt
+	$(LOCKED) -r requirements/dev.txt
+	$(PIP) check
+	@touch $@
