@@ -1,8 +1,13 @@
-"""Traces kept in memory, for tests of whatever writes or reads them."""
+"""Traces kept in memory, and what every trace store must do."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import pytest
+
 from kedge.core.errors import NotFound
+from kedge.core.ports import TraceReader, TraceSink
 from kedge.core.trace import Trace
 
 
@@ -16,10 +21,10 @@ class MemoryTraces:
         self._dropped = 0
 
     def add(self, trace: Trace) -> None:
-        """Keep a trace, or drop and count it when full."""
-        if self.capacity is not None and len(self.traces) >= self.capacity:
+        """Keep a trace, or drop and count it when full or closed; one that is kept already stays as it is."""
+        if self.closed or (self.capacity is not None and len(self.traces) >= self.capacity):
             self._dropped += 1
-        else:
+        elif all(kept.id != trace.id for kept in self.traces):
             self.traces.append(trace)
 
     @property
@@ -56,3 +61,102 @@ class MemoryTraces:
         kept = [trace for trace in self.traces if trace.at >= before]
         purged, self.traces = len(self.traces) - len(kept), kept
         return purged
+
+
+def make_trace(number: int = 1, **changes: object) -> Trace:
+    """A trace whose id and time follow from a number."""
+    trace = Trace(
+        id=f"{number:032x}",
+        at=1_000_000.0 + number,
+        endpoint="schemas",
+        bundle="sha256:" + "b" * 64,
+        key="key_1",
+        route="/v1/chat/completions",
+        status=200,
+        prompt="def f(a):",
+        answer='{"name": "f", "args": ["a"]}',
+        prompt_tokens=5,
+        completion_tokens=9,
+        latency_ms=12.5,
+        first_token_ms=3.25,
+    )
+    return replace(trace, **changes)  # type: ignore[arg-type]  # the names are the test's own affair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceStore:
+    """Both ends of one trace store."""
+
+    sink: TraceSink
+    reader: TraceReader
+
+
+class TraceStoreSuite:
+    """What every trace store must do. Subclass it in a test module and give it the fixture `store`: an empty one."""
+
+    @pytest.fixture
+    def store(self) -> TraceStore:
+        """An empty store."""
+        raise NotImplementedError
+
+    def test_a_trace_comes_back_as_it_was_added(self, store: TraceStore) -> None:
+        """Every field, by id."""
+        store.sink.add(make_trace(1, error="limited", status=429))
+        store.sink.close()
+        assert store.reader.get(f"{1:032x}") == make_trace(1, error="limited", status=429)
+        assert store.reader.count() == 1
+
+    def test_an_unknown_trace_is_not_found(self, store: TraceStore) -> None:
+        """The error names it."""
+        with pytest.raises(NotFound, match="no trace"):
+            store.reader.get("f" * 32)
+
+    def test_traces_are_found_by_what_they_are_about(self, store: TraceStore) -> None:
+        """By endpoint, bundle and time, newest first, up to a limit."""
+        for number in range(10):
+            store.sink.add(make_trace(number, endpoint=f"e{number % 2}", bundle=f"b{number % 3}"))
+        store.sink.close()
+
+        def numbers(endpoint: str = "", bundle: str = "", since: float = 0.0, limit: int = 100) -> list[int]:
+            found = store.reader.search(endpoint=endpoint, bundle=bundle, since=since, limit=limit)
+            return [int(trace.id, 16) for trace in found]
+
+        assert numbers() == [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]
+        assert numbers(endpoint="e1") == [9, 7, 5, 3, 1]
+        assert numbers(bundle="b0") == [9, 6, 3, 0]
+        assert numbers(endpoint="e1", bundle="b0") == [9, 3]
+        assert numbers(since=1_000_007.0, limit=2) == [9, 8]
+        assert numbers(endpoint="none") == []
+
+    def test_the_first_trace_of_an_id_stays(self, store: TraceStore) -> None:
+        """What was handed out with a receipt does not change."""
+        store.sink.add(make_trace(1))
+        store.sink.add(make_trace(1, answer="another"))
+        store.sink.close()
+        assert store.reader.get(f"{1:032x}") == make_trace(1)
+
+    def test_text_that_a_database_refuses_loses_no_trace(self, store: TraceStore) -> None:
+        """NUL and half a surrogate pair, as a hostile caller sends them."""
+        for number, prompt in enumerate(["zero\0", "half \ud800", "\N{ANCHOR}", "plain"]):
+            store.sink.add(make_trace(number, prompt=prompt))
+        store.sink.close()
+        assert store.reader.count() == 4
+        assert store.sink.dropped == 0
+        assert store.reader.get(f"{2:032x}").prompt == "\N{ANCHOR}"
+
+    def test_old_traces_are_purged(self, store: TraceStore) -> None:
+        """And the rest stays."""
+        for number in range(10):
+            store.sink.add(make_trace(number))
+        store.sink.close()
+        assert store.reader.purge(1_000_004.0) == 4
+        assert store.reader.purge(1_000_004.0) == 0
+        assert [int(trace.id, 16) for trace in store.reader.search()] == [9, 8, 7, 6, 5, 4]
+
+    def test_what_comes_after_the_end_is_counted(self, store: TraceStore) -> None:
+        """Closing twice is no error; adding afterwards is a drop."""
+        store.sink.close()
+        store.sink.close()
+        store.sink.add(make_trace(1))
+        assert store.sink.dropped == 1
+        assert store.reader.count() == 0
