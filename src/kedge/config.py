@@ -62,6 +62,11 @@ class Config:
     raw: Mapping[str, Any] = field(repr=False)
     text: str = field(repr=False)
     overrides: Mapping[KeyPath, str]
+    sets: tuple[str, ...] = ()
+
+    def with_sets(self, sets: Sequence[str]) -> Config:
+        """The same file read again with more overrides."""
+        return load_config(self.file, sets=(*self.sets, *sets)) if sets else self
 
     def place(self, path: KeyPath) -> str:
         """Where a value comes from: `kedge.toml:12`, an environment variable, `--set`, or the file if it is absent."""
@@ -95,7 +100,15 @@ def load_config(file: Path, *, sets: Sequence[str] = ()) -> Config:
         for name, table in raw.get("endpoints", {}).items()
     }
     return Config(
-        file=file, project=project, stages=stages, endpoints=endpoints, raw=raw, text=text, overrides=overrides, **rooms
+        file=file,
+        project=project,
+        stages=stages,
+        endpoints=endpoints,
+        raw=raw,
+        text=text,
+        overrides=overrides,
+        sets=tuple(sets),
+        **rooms,
     )
 
 

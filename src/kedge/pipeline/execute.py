@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from kedge.core.errors import Broken, KedgeError
 from kedge.core.ports import Clock, Progress
 from kedge.core.run import Point, Run, RunStatus
@@ -187,7 +185,7 @@ class _Attempt:
             run=run.id,
             work=stage.step.work,
             kind=f"{kind.__module__}:{kind.__qualname__}",
-            options=msgspec.to_builtins(stage.options),
+            options=stage.spec.args,
             inputs={port: self.records.artifact(digest) for port, digest in self.planned.inputs.items()},
             root=self.site.root,
             workdir=self.site.work / self.planned.key.removeprefix("sha256:"),

@@ -1,0 +1,168 @@
+"""Runs: make them (`run`), say what would be made (`explain`), find them (`search`, `listing`) and look at one (`show`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from kedge.app.project import Project
+from kedge.app.records import CodeMemory, LedgerRecords
+from kedge.config import Config
+from kedge.core.errors import Invalid, NotFound
+from kedge.core.ledger import RunQuery
+from kedge.core.ports import Progress, Silent
+from kedge.core.run import Run
+from kedge.core.spec import Spec, to_plain
+from kedge.pipeline.circumstances import Surroundings
+from kedge.pipeline.execute import Site, execute
+from kedge.pipeline.lock import hold
+from kedge.pipeline.order import order, select
+from kedge.pipeline.plan import Planner, plan
+from kedge.pipeline.types import Executor, Node, PipelineResult, Plan, Stage
+from kedge.plugins import catalogue, find_versions
+
+__all__ = ["PipelineResult", "Plan", "explain", "listing", "run", "search"]
+
+SILENT = Silent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A project's stages, ready to be planned."""
+
+    nodes: tuple[Node, ...]
+    planner: Planner
+    records: LedgerRecords
+    memory: CodeMemory
+
+
+def run(
+    project: Project,
+    *,
+    stages: Sequence[str] = (),
+    sets: Sequence[str] = (),
+    force: bool = False,
+    executor: str = "local",
+    progress: Progress = SILENT,
+) -> PipelineResult:
+    """Run the stages (all, or the named ones and what they depend on) that are not up to date.
+
+    `sets` are `table.key=value` overrides for this time; `force` runs the named stages (or all) whatever is known.
+    `Failed` at the first stage that fails; `Conflict` while another process runs the pipeline of this project.
+    """
+    with hold(project.state / "run.lock", now=project.clock.now()):
+        line = _line(project, stages, sets, force=force)
+        line.records.close_dead()
+        return execute(line.nodes, line.planner, line.records, _site(project, line, executor), progress)
+
+
+def explain(project: Project, *, stages: Sequence[str] = (), sets: Sequence[str] = (), force: bool = False) -> Plan:
+    """What `run` would do now, and why. Nothing is changed."""
+    line = _line(project, stages, sets, force=force)
+    return plan(line.nodes, line.planner)
+
+
+def search(project: Project, query: RunQuery) -> list[Run]:
+    """Runs by filter and order. `Invalid` names the part of the filter that cannot be read."""
+    return project.ledger.runs.search(query)
+
+
+def listing(project: Project, *, limit: int = 20) -> list[Run]:
+    """The newest runs first."""
+    return search(project, RunQuery(limit=limit))
+
+
+def _line(project: Project, stages: Sequence[str], sets: Sequence[str], *, force: bool) -> _Line:
+    config = project.config.with_sets(sets)
+    nodes = select(order([_stage(project, config, name) for name in config.stages]), stages)
+    if not nodes:
+        raise Invalid(f"{config.file.name} has no stages", hint="add one, as [stages.data], or see kedge init")
+    records = LedgerRecords(project)
+    memory = CodeMemory(project.state / "cache" / "code")
+    surroundings = Surroundings(project.root, find_versions)
+    forced = (set(stages) or {node.name for node in nodes}) if force else set()
+    planner = Planner(records, surroundings.look, modules=memory.modules, forced=forced)
+    return _Line(nodes=tuple(nodes), planner=planner, records=records, memory=memory)
+
+
+def _stage(project: Project, config: Config, name: str) -> Stage:
+    """A stage with its step and its options, all checked before anything runs."""
+    settings = config.stages[name]
+    try:
+        step = project.steps.get(settings.step)
+    except NotFound as error:
+        where = config.place(("stages", name, "step"))
+        raise Invalid(f"{where}: {error.message}", address=f"stages.{name}.step", hint=error.hint) from error
+    options = config.options(name, step.options)
+    spec = Spec(name=step.name, args=to_plain(options))
+    return Stage(name=name, step=step, options=options, spec=spec, given=settings.inputs)
+
+
+def _site(project: Project, line: _Line, executor: str) -> Site:
+    @cache
+    def chosen() -> Executor:
+        made: Executor = catalogue("executor", "kedge.executors").get(executor)()
+        return made
+
+    return Site(
+        root=project.root,
+        work=project.state / "work",
+        opener="kedge.store.blobs.open:open_blobs",
+        url=project.config.store.blobs,
+        cache=project.state / "cache" / "blobs",
+        setup="kedge.log:configure",
+        executor=chosen,
+        before=lambda: _set_gates(project, line.nodes),
+        facts=lambda inputs: facts(project, inputs),
+        noted=line.memory.remember,
+        clock=project.clock,
+    )
+
+
+def _set_gates(project: Project, nodes: Sequence[Node]) -> None:
+    """Store the rules of every gate before anything runs: a gate set after the fact is no gate."""
+    for node in nodes:
+        step = node.stage.step
+        if step.gate is None:
+            continue
+        gate = step.gate(node.stage.options, node.name)
+        try:
+            project.ledger.verdicts.gate(gate.digest)
+        except NotFound:
+            with project.recorded("gate.set", gate.name, gate=gate.digest) as tx:
+                tx.verdicts.set_gate(gate, at=project.clock.now())
+
+
+def facts(project: Project, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """What is on record of how a stage's inputs came to be: the runs behind them, the oldest first.
+
+    Nothing that differs between two runs of one key is told (ids, times, speeds), so that what a step writes of it
+    has the same digest wherever and whenever it is made.
+    """
+    found: dict[str, Run] = {}
+
+    def follow(artifact: str) -> None:
+        made = project.ledger.runs.producing(artifact)
+        if made and made[-1].key not in found:
+            for inner in made[-1].inputs.values():
+                follow(inner)
+            found[made[-1].key] = made[-1]
+
+    for artifact in inputs.values():
+        follow(artifact)
+    return {"runs": [_told(made) for made in found.values()]}
+
+
+def _told(made: Run) -> dict[str, Any]:
+    return {
+        "stage": made.stage,
+        "step": made.spec.name,
+        "args": dict(made.spec.args),
+        "key": made.key,
+        "code": made.code,
+        "environment": dict(made.environment),
+        "inputs": dict(made.inputs),
+        "outputs": dict(made.outputs),
+    }
