@@ -1,0 +1,40 @@
+"""Step `bundle`: binds all that decides an answer under one digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kedge.core.artifact import ArtifactKind
+from kedge.core.bundle import Sampling
+from kedge.core.errors import Invalid
+from kedge.core.spec import Spec
+from kedge.core.step import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleOptions:
+    """What a release adds to the weights: prompt, chat template, sampling, engine and guards.
+
+    `prompt` turns an input into what the model reads, with `{input}` in it; train with the same.
+    """
+
+    prompt: str = "{input}"
+    chat_template: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    engine: Spec = field(default_factory=lambda: Spec(name="transformers"))
+    guards: tuple[Spec, ...] = ()
+
+    def __post_init__(self) -> None:
+        if "{input}" not in self.prompt:
+            raise Invalid("the prompt has no {input} in it", hint='write prompt = "{input}\\n"')
+
+
+STEP = Step(
+    name="bundle",
+    options=BundleOptions,
+    work="kedge.app.work.bundle:work",
+    inputs={"model": ArtifactKind.MODEL},
+    outputs={"bundle": ArtifactKind.BUNDLE},
+    code=("kedge.app.work.bundle", "kedge.registry.bundle"),
+    summary="Bind weights, tokenizer, prompt, sampling and engine under one digest.",
+)
