@@ -1,0 +1,69 @@
+"""Finds the files of a source, and opens nothing but regular files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from io import BufferedReader, FileIO
+from pathlib import Path, PurePosixPath
+
+from kedge.core.errors import Invalid, NotFound
+from kedge.data.types import SourceFile
+
+PASSED_OVER = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
+
+
+def find_files(paths: str | Sequence[str], root: Path, suffixes: tuple[str, ...]) -> list[SourceFile]:
+    """The files that paths and patterns name, and those with one of `suffixes` in the folders they name. `NotFound`.
+
+    A file goes by the path as it was given; one given by an absolute path, by its place in the folder given.
+    Hidden folders and those of installed packages are passed over.
+    """
+    found: dict[Path, str] = {}
+    for given in [paths] if isinstance(paths, str) else paths:
+        if not given:
+            raise Invalid("a source needs a path", hint='as in source = { name = "jsonl", path = "data/rows.jsonl" }')
+        for path, label in _named(given, root):
+            if path.is_dir():
+                found.update((path / inner, str(label / inner)) for inner in walk(path, suffixes))
+            else:
+                found[path] = str(label) if label.parts else path.name
+    return [SourceFile(path=path, label=label) for path, label in found.items()]
+
+
+def _named(given: str, root: Path) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Each path that `given` means, with the name it goes by ("" for an absolute one)."""
+    expanded = Path(given).expanduser()
+    inside = not expanded.is_absolute() and ".." not in expanded.parts
+    if any(mark in given for mark in "*?["):
+        if not inside:
+            raise Invalid(f"a pattern must lie inside the project: {given}")
+        matches = sorted(root.glob(given))
+        if not matches:
+            raise NotFound(f"nothing matches {given}", address=given, hint=f"looked in {root}")
+        yield from ((path, PurePosixPath(path.relative_to(root))) for path in matches)
+        return
+    path = root / expanded
+    if not path.exists():
+        raise NotFound(f"no such file or folder: {given}", address=given, hint=f"looked in {root}")
+    yield path, PurePosixPath(expanded) if inside else PurePosixPath()
+
+
+def walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Files below a folder by the end of their names, as paths from it; links to folders are not followed."""
+    begin = len(os.path.join(folder, ""))  # noqa: PTH118 - counts characters
+    for here, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in PASSED_OVER and not name.startswith("."))
+        for name in sorted(names):
+            if name.endswith(suffixes):
+                yield f"{here}/{name}"[begin:]
+
+
+def open_file(path: Path) -> BufferedReader:
+    """A regular file to read; `OSError` for anything else, without waiting for a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"not a regular file: {path.name}")
+    return BufferedReader(FileIO(descriptor, "rb"), buffer_size=1 << 20)

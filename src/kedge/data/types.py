@@ -1,0 +1,145 @@
+"""What the data room works with: sources, the options of each cleaning step, and results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from kedge.core.artifact import Artifact
+from kedge.core.dataset import DatasetManifest, Reject, Row
+from kedge.core.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceFile:
+    """A file to read, and the name it goes by in rows: the same in whatever folder the data lies."""
+
+    path: Path
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A kind of place that rows come from, registered in the group `kedge.sources`.
+
+    `options` is a frozen dataclass. `find` lists the files, without opening any: `(options, project folder) -> files`.
+    `read` names the function that reads one file, as `module:function`: `(file, options) -> iterator of Row | Reject`.
+    It is looked up when needed, in several processes; whatever is in the file, it yields rejects and does not raise.
+    `suffixes` are the file names that `kedge data ingest` gives to this source.
+    """
+
+    name: str
+    options: type[Any]
+    find: Callable[[Any, Path], list[SourceFile]]
+    read: str
+    suffixes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundSource:
+    """A source with its options."""
+
+    source: Source
+    options: Any
+
+    def find(self, root: Path) -> list[SourceFile]:
+        """The files to read, by label. `Invalid` if there are none."""
+        files = sorted(self.source.find(self.options, root), key=lambda file: file.label)
+        if not files:
+            raise Invalid(f"source {self.source.name!r} finds no file to read", hint="check its path")
+        return files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormaliseOptions:
+    """How texts are spelt, and how long they may be, in characters."""
+
+    unicode: Literal["NFC", "NFKC", "none"] = "NFC"
+    min_chars: int = 1
+    max_chars: int = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateOptions:
+    """What counts as the same row twice.
+
+    Exact duplicates have the same input and target. Two rows are near when the sets of their inputs' character
+    `shingle`-grams have a Jaccard similarity of at least `near`; clusters are what near pairs connect. `drop_near`
+    keeps one row of each cluster; otherwise clusters only decide the split.
+    """
+
+    exact: bool = True
+    near: float = 0.8
+    shingle: int = 5
+    drop_near: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.near <= 1.0:
+            raise Invalid("duplicates.near must be from 0.5 to 1.0")
+        if not 1 <= self.shingle <= 32:
+            raise Invalid("duplicates.shingle must be from 1 to 32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitOptions:
+    """Which share of the groups is held out. `group` is a tag ("" = the near-duplicate cluster).
+
+    A held-out row is rejected when its cluster, or its value of one of the tags in `unseen`, occurs in training.
+    """
+
+    test: float = 0.1
+    validation: float = 0.05
+    group: str = ""
+    unseen: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.test, self.validation) < 0 or self.test + self.validation >= 1:
+            raise Invalid("split.test and split.validation must be shares that add up to less than 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """Everything that decides a dataset version, except what the files say."""
+
+    name: str
+    sources: tuple[BoundSource, ...]
+    normalise: NormaliseOptions = field(default_factory=NormaliseOptions)
+    duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
+    split: SplitOptions = field(default_factory=SplitOptions)
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """Rows that stay and what was dropped so far; `clusters[i]` is the smallest row id near `rows[i]`."""
+
+    rows: Sequence[Row]
+    rejects: Sequence[Reject]
+    clusters: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """A dataset version that was written."""
+
+    artifact: Artifact
+    manifest: DatasetManifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetDiff:
+    """What changed from one dataset version to another, by row id. The ids of at most `sample` rows are listed."""
+
+    before: str
+    after: str
+    added: int
+    removed: int
+    moved: int
+    kept: int
+    added_rows: tuple[str, ...]
+    removed_rows: tuple[str, ...]
+    moved_rows: tuple[str, ...]
+    recipe: Mapping[str, tuple[Any, Any]]

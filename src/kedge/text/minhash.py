@@ -1,0 +1,71 @@
+"""MinHash signatures, and the pairs of texts that are worth comparing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge.text.ragged import Ragged, mixed
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def signatures(shingles: Ragged, hashes: int) -> NDArray[np.uint32]:
+    """One row of `hashes` minima for each list, none of which may be empty.
+
+    The share of equal minima of two rows estimates the Jaccard similarity of their shingle sets.
+    """
+    result = np.empty((len(shingles), hashes), dtype=np.uint32)
+    if not len(shingles):
+        return result
+    factors = mixed(np.arange(1, hashes + 1, dtype=np.uint64) * _STEP) | np.uint64(1)
+    terms = mixed(factors)
+    begins = shingles.starts[:-1]
+    for i, (factor, term) in enumerate(zip(factors, terms, strict=True)):
+        drawn = ((shingles.values * factor + term) >> np.uint64(32)).astype(np.uint32)
+        result[:, i] = np.minimum.reduceat(drawn, begins)
+    return result
+
+
+def candidates(minima: NDArray[np.uint32], *, bands: int, floor: float, window: int) -> NDArray[np.int64]:
+    """Pairs (smaller row first) that agree in all of one of `bands` parts of their signatures and in `floor` of the whole.
+
+    Among rows that agree in a part, each is compared with the `window` rows after it, in the order they stand in.
+    """
+    found = [np.empty((0, 2), dtype=np.int64)]
+    for band in np.array_split(minima, bands, axis=1):
+        found += [pairs[agreement(minima, pairs) >= floor] for pairs in _pairs(_key(band), window)]
+    every = np.concatenate(found)
+    return np.unique(every, axis=0) if len(every) else every
+
+
+def agreement(minima: NDArray[np.uint32], pairs: NDArray[np.int64], *, batch: int = 1 << 16) -> NDArray[np.float64]:
+    """The share of equal minima of each pair of rows."""
+    result = np.empty(len(pairs), dtype=np.float64)
+    for begin in range(0, len(pairs), batch):
+        part = pairs[begin : begin + batch]
+        result[begin : begin + batch] = (minima[part[:, 0]] == minima[part[:, 1]]).mean(axis=1)
+    return result
+
+
+def _key(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    key = np.zeros(len(band), dtype=np.uint64)
+    for column in band.T:
+        key = mixed(key * _STEP + column)
+    return key
+
+
+def _pairs(key: NDArray[np.uint64], window: int) -> Iterator[NDArray[np.int64]]:
+    """Pairs of rows with one key."""
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    at = np.arange(len(key), dtype=np.int64)
+    for distance in range(1, window + 1):
+        at = at[at + distance < len(key)]
+        at = at[ordered[at] == ordered[at + distance]]
+        if not len(at):
+            return
+        # The sort is stable, so within one key the row that stands first is the smaller one.
+        yield np.stack((order[at], order[at + distance]), axis=1)
