@@ -14,7 +14,7 @@ from kedge.core.errors import Invalid, NotFound, Refused
 from kedge.core.run import RunStatus
 from kedge.store.ledger.connection import Database, insert_new, put
 from kedge.store.ledger.releases import in_force
-from kedge.store.ledger.tables import artifacts, holds, model_versions, releases, run_artifacts, runs
+from kedge.store.ledger.tables import artifacts, begins, holds, model_versions, releases, run_artifacts, runs
 
 _PREFIX: Final = re.compile(r"(?:sha256:)?(?P<hex>[0-9a-f]{6,64})")
 _CHUNK: Final = 500
@@ -37,9 +37,9 @@ class SqlArtifacts:
         match = _PREFIX.fullmatch(digest)
         if match is None:
             raise Invalid(f"not a digest: {digest[:80]!r}", hint="write at least 6 hexadecimal digits of it")
-        begins = artifacts.c.digest.startswith("sha256:" + match["hex"])
+        wanted = begins(artifacts.c.digest, "sha256:" + match["hex"])
         with self._database.read() as connection:
-            found = connection.execute(select(artifacts).where(begins).limit(6)).all()
+            found = connection.execute(select(artifacts).where(wanted).limit(6)).all()
         if not found:
             raise NotFound(f"there is no artifact {digest}", address=digest, hint="kedge gc may have removed it")
         if len(found) > 1:

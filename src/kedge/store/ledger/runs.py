@@ -18,7 +18,7 @@ from kedge.core.spec import Spec
 from kedge.store.ledger.connection import Database
 from kedge.store.ledger.metrics import append_points, from_value
 from kedge.store.ledger.search import find_runs
-from kedge.store.ledger.tables import run_artifacts, run_params, runs, series
+from kedge.store.ledger.tables import begins, run_artifacts, run_params, runs, series
 
 MIN_PREFIX: Final = 4
 _CHUNK: Final = 1000  # ids in one IN list
@@ -66,7 +66,7 @@ class SqlRuns:
         with self._database.read() as connection:
             found = _load(connection, select(runs).where(runs.c.id == id))
             if not found and len(id) >= MIN_PREFIX:
-                found = _load(connection, select(runs).where(runs.c.id.startswith(id, autoescape=True)).limit(6))
+                found = _load(connection, select(runs).where(begins(runs.c.id, id)).limit(6))
         if not found:
             raise _not_found(id)
         if len(found) > 1:

@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Dialect,
     Double,
     ForeignKey,
@@ -80,6 +81,11 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+def begins(column: Column[str], text: str) -> ColumnElement[bool]:
+    """Whether a word begins with a text, letter by letter and by index, which LIKE is not everywhere."""
+    return (column >= text) & (column < text + "\U0010ffff")
 
 
 def row_of(table: Table, value: object) -> dict[str, Any]:
