@@ -130,8 +130,8 @@ class TraceReader(Protocol):
         """Traces by endpoint, bundle and time (seconds since the epoch), newest first."""
         ...
 
-    def count(self) -> int:
-        """How many are kept."""
+    def count(self, *, bundle: str = "") -> int:
+        """How many are kept, of all or of one bundle."""
         ...
 
     def purge(self, before: float) -> int:

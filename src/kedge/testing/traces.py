@@ -52,9 +52,9 @@ class MemoryTraces:
         )
         return sorted(found, key=lambda trace: trace.at, reverse=True)[:limit]
 
-    def count(self) -> int:
-        """How many are kept."""
-        return len(self.traces)
+    def count(self, *, bundle: str = "") -> int:
+        """How many are kept, of all or of one bundle."""
+        return sum(bundle in ("", trace.bundle) for trace in self.traces)
 
     def purge(self, before: float) -> int:
         """Drop those older than `before`."""
@@ -127,6 +127,7 @@ class TraceStoreSuite:
         assert numbers(endpoint="e1", bundle="b0") == [9, 3]
         assert numbers(since=1_000_007.0, limit=2) == [9, 8]
         assert numbers(endpoint="none") == []
+        assert store.reader.count(bundle="b0") == 4
 
     def test_the_first_trace_of_an_id_stays(self, store: TraceStore) -> None:
         """What was handed out with a receipt does not change."""

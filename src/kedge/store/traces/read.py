@@ -42,10 +42,13 @@ class DatabaseTraces:
         with reaching(self._engine), self._engine.connect() as connection:
             return [_trace(row) for row in connection.execute(query)]
 
-    def count(self) -> int:
-        """How many are kept. `Unavailable`."""
+    def count(self, *, bundle: str = "") -> int:
+        """How many are kept, of all or of one bundle. `Unavailable`."""
+        query = sa.select(sa.func.count()).select_from(traces)
+        if bundle:
+            query = query.where(traces.c.bundle == bundle)
         with reaching(self._engine), self._engine.connect() as connection:
-            return connection.execute(sa.select(sa.func.count()).select_from(traces)).scalar_one()
+            return connection.execute(query).scalar_one()
 
     def purge(self, before: float) -> int:
         """Drop traces older than `before` (seconds since the epoch), a few thousand at a time; how many."""
