@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from kedge.app.project import Project
 from kedge.core.artifact import Artifact
 from kedge.core.errors import NotFound
-from kedge.core.ledger import RunQuery
+from kedge.core.ledger import Ledger, RunQuery
 from kedge.core.run import Point, Run, RunStatus
 from kedge.core.step import StepResult
 from kedge.pipeline.processes import is_alive
 from kedge.pipeline.types import Circumstances
+from kedge.store.ledger.peek import Peek, Unanswered
 
 
 class LedgerRecords:
@@ -23,10 +25,19 @@ class LedgerRecords:
 
     def __init__(self, project: Project) -> None:
         self._project = project
-        self._ledger = project.ledger
+        self._peek: Peek | None = None
+        with suppress(Unanswered):
+            self._peek = Peek(project.config.store.ledger)
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._project.ledger
 
     def known(self, key: str) -> Run | None:
         """The newest succeeded run with this key whose outputs are all still on record."""
+        if self._peek is not None:
+            with suppress(Unanswered):
+                return self._peek.succeeded(key)
         run = self._ledger.runs.succeeded(key)
         return run if run and all(self._exists(digest) for digest in run.outputs.values()) else None
 
@@ -71,11 +82,20 @@ class LedgerRecords:
 
     def close_dead(self) -> list[Run]:
         """Mark the runs whose process is gone without a word as interrupted."""
+        if self._peek is not None:
+            with suppress(Unanswered):
+                if not self._peek.any_running():
+                    return []
         running = self._ledger.runs.search(RunQuery(where="status = 'running'", limit=1000))
         dead = [run for run in running if run.worker is not None and not is_alive(run.worker)]
         for run in dead:
             self.fail(run, RunStatus.INTERRUPTED, "its process is gone")
         return dead
+
+    def close(self) -> None:
+        """Let go of what was opened to look."""
+        if self._peek is not None:
+            self._peek.close()
 
     def _exists(self, digest: str) -> bool:
         try:

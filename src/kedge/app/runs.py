@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -34,7 +35,6 @@ class _Line:
 
     nodes: tuple[Node, ...]
     planner: Planner
-    records: LedgerRecords
     memory: CodeMemory
 
 
@@ -52,16 +52,17 @@ def run(
     `sets` are `table.key=value` overrides for this time; `force` runs the named stages (or all) whatever is known.
     `Failed` at the first stage that fails; `Conflict` while another process runs the pipeline of this project.
     """
-    with hold(project.state / "run.lock", now=project.clock.now()):
-        line = _line(project, stages, sets, force=force)
-        line.records.close_dead()
-        return execute(line.nodes, line.planner, line.records, _site(project, line, executor), progress)
+    with hold(project.state / "run.lock", now=project.clock.now()), closing(LedgerRecords(project)) as records:
+        records.close_dead()
+        line = _line(project, records, stages=stages, sets=sets, force=force)
+        return execute(line.nodes, line.planner, records, _site(project, line, executor), progress)
 
 
 def explain(project: Project, *, stages: Sequence[str] = (), sets: Sequence[str] = (), force: bool = False) -> Plan:
     """What `run` would do now, and why. Nothing is changed."""
-    line = _line(project, stages, sets, force=force)
-    return plan(line.nodes, line.planner)
+    with closing(LedgerRecords(project)) as records:
+        line = _line(project, records, stages=stages, sets=sets, force=force)
+        return plan(line.nodes, line.planner)
 
 
 def search(project: Project, query: RunQuery) -> list[Run]:
@@ -74,17 +75,18 @@ def listing(project: Project, *, limit: int = 20) -> list[Run]:
     return search(project, RunQuery(limit=limit))
 
 
-def _line(project: Project, stages: Sequence[str], sets: Sequence[str], *, force: bool) -> _Line:
+def _line(
+    project: Project, records: LedgerRecords, *, stages: Sequence[str], sets: Sequence[str], force: bool
+) -> _Line:
     config = project.config.with_sets(sets)
     nodes = select(order([_stage(project, config, name) for name in config.stages]), stages)
     if not nodes:
         raise Invalid(f"{config.file.name} has no stages", hint="add one, as [stages.data], or see kedge init")
-    records = LedgerRecords(project)
     memory = CodeMemory(project.state / "cache" / "code")
     surroundings = Surroundings(project.root, find_versions)
     forced = (set(stages) or {node.name for node in nodes}) if force else set()
     planner = Planner(records, surroundings.look, modules=memory.modules, forced=forced)
-    return _Line(nodes=tuple(nodes), planner=planner, records=records, memory=memory)
+    return _Line(nodes=tuple(nodes), planner=planner, memory=memory)
 
 
 def _stage(project: Project, config: Config, name: str) -> Stage:

@@ -12,7 +12,6 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any, NamedTuple
 
 import click
@@ -20,6 +19,7 @@ import click
 from kedge import log
 from kedge.core.catalogue import nearest
 from kedge.core.errors import Broken, Invalid, KedgeError
+from kedge.plugins import find_versions
 
 INTERRUPTED = 130
 
@@ -88,7 +88,7 @@ class Line(click.Group):
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
-        click.echo(f"kedge {metadata.version('kedge')}")
+        click.echo(f"kedge {find_versions(['kedge'])['kedge']}")
         ctx.exit()
 
 
