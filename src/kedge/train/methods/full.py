@@ -1,0 +1,19 @@
+"""Every weight is trained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kedge.train.types import TrainOptions
+
+
+def prepare(model: Any, options: TrainOptions) -> Any:
+    """The model with every parameter trained."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    return model
+
+
+def finish(model: Any) -> Any:
+    """The model as it is kept."""
+    return model
