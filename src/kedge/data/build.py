@@ -13,7 +13,6 @@ import msgspec
 
 from kedge.core.artifact import ArtifactKind, Blob
 from kedge.core.dataset import DatasetManifest, Segment, Split
-from kedge.core.errors import Invalid
 from kedge.core.hashing import canonical
 from kedge.core.manifest import write_artifact
 from kedge.core.ports import BlobStore, Progress
@@ -33,13 +32,9 @@ WORN = 0.5  # share of deleted rows from which a segment of the parent is writte
 def build(request: BuildRequest, *, root: Path, folder: Path, blobs: BlobStore, progress: Progress) -> BuildResult:
     """Read, clean, divide and store. `root` is where relative paths begin, `folder` is for temporary files.
 
-    All rows are held in memory, about 1.5 kB each. `Invalid` if nothing is left.
+    All rows are held in memory, about 1.5 kB each. A dataset may come out empty.
     """
     divided = divide(ingest(request.sources, root, progress), request, progress)
-    rows = divided.cleaned.rows
-    if not rows:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(divided.cleaned.rejects).items())
-        raise Invalid(f"no row is left: {reasons or 'the files are empty'}", hint="kedge data rejects says why")
     progress.start(None, "writing segments")
     return write_dataset(request, divided, folder=folder, blobs=blobs)
 
