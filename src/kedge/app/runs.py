@@ -14,17 +14,17 @@ from kedge.config import Config
 from kedge.core.errors import Invalid, NotFound
 from kedge.core.ledger import RunQuery
 from kedge.core.ports import Progress, Silent
-from kedge.core.run import Run
+from kedge.core.run import Point, Run
 from kedge.core.spec import Spec, to_plain
 from kedge.pipeline.circumstances import Surroundings
 from kedge.pipeline.execute import Site, execute
 from kedge.pipeline.lock import hold
 from kedge.pipeline.order import order, select
 from kedge.pipeline.plan import Planner, plan
-from kedge.pipeline.types import Executor, Node, PipelineResult, Plan, Stage
+from kedge.pipeline.types import Circumstances, Executor, Node, PipelineResult, Plan, Stage
 from kedge.plugins import catalogue, find_versions
 
-__all__ = ["PipelineResult", "Plan", "explain", "listing", "run", "search"]
+__all__ = ["PipelineResult", "Plan", "RunView", "explain", "facts", "listing", "run", "search", "show"]
 
 SILENT = Silent()
 
@@ -36,6 +36,14 @@ class _Line:
     nodes: tuple[Node, ...]
     planner: Planner
     memory: CodeMemory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """A run with every value of its metrics, by step."""
+
+    run: Run
+    curves: Mapping[str, tuple[Point, ...]]
 
 
 def run(
@@ -75,6 +83,20 @@ def listing(project: Project, *, limit: int = 20) -> list[Run]:
     return search(project, RunQuery(limit=limit))
 
 
+def show(project: Project, name: str) -> RunView:
+    """One run by id, by the beginning of its id, or the newest of a stage, with its curves."""
+    ledger = project.ledger
+    if name in project.config.stages:
+        found = search(project, RunQuery(where=f"stage = '{name}'", limit=1))
+        if not found:
+            raise NotFound(f"stage {name!r} has not run yet", address=name, hint=f"kedge run {name}")
+        shown = found[0]
+    else:
+        shown = ledger.runs.get(name)
+    curves = {metric: tuple(ledger.metrics.history(shown.id, metric)) for metric in ledger.metrics.names(shown.id)}
+    return RunView(run=shown, curves=curves)
+
+
 def _line(
     project: Project, records: LedgerRecords, *, stages: Sequence[str], sets: Sequence[str], force: bool
 ) -> _Line:
@@ -85,7 +107,15 @@ def _line(
     memory = CodeMemory(project.state / "cache" / "code")
     surroundings = Surroundings(project.root, find_versions)
     forced = (set(stages) or {node.name for node in nodes}) if force else set()
-    planner = Planner(records, surroundings.look, modules=memory.modules, forced=forced)
+
+    def look(stage: Stage) -> Circumstances:
+        try:
+            return surroundings.look(stage)
+        except Invalid as error:
+            where = config.place(("stages", stage.name))
+            raise Invalid(f"{where}: stage {stage.name!r}: {error.message}", hint=error.hint) from error
+
+    planner = Planner(records, look, modules=memory.modules, forced=forced)
     return _Line(nodes=tuple(nodes), planner=planner, memory=memory)
 
 
