@@ -4,9 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCKED := $(PIP) install --no-deps --require-hashes
-RUNS := requirements/torch.txt requirements/cuda.txt requirements/lock.txt
+RUNS := $(addprefix requirements/,torch-cpu.txt torch.txt cuda.txt lock.txt)
 CODE := src tests benchmarks requirements
 QUICK := -m "not slow" tests/unit
 
@@ -59,7 +59,10 @@ $(VENV)/locked.stamp: $(RUNS)
 	  || { echo "kedge needs Python 3.11 or newer: make PYTHON=/path/to/python3 demo" >&2; exit 1; }
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) \
 	  || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
-	$(LOCKED) -r requirements/torch.txt -r requirements/lock.txt
+	$(LOCKED) -r requirements/lock.txt
+	@echo "installing torch"; $(LOCKED) -r requirements/torch-cpu.txt 2>/dev/null || { \
+	  echo "pip knows no index with CPU builds of torch (docs/installing.md): taking the build for CUDA, some gigabytes"; \
+	  $(LOCKED) -r requirements/torch.txt; }
 	@$(PIP) check >/dev/null || $(LOCKED) -r requirements/cuda.txt
 	@touch $@
 

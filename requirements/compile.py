@@ -1,9 +1,10 @@
 """Write the lock files: `python requirements/compile.py`, with pip-tools beside it (`make lock` sees to that).
 
-lock.txt    what `kedge[demo]` needs, without torch
-torch.txt   torch: the builds of the package index and the CPU builds, any of them
-cuda.txt    what only the CUDA build of torch needs
-dev.txt     what the tests need on top
+lock.txt       what `kedge[demo]` needs, without torch
+torch-cpu.txt  torch built for CPU alone, which an index of its own serves; its hashes are kept in torch-cpu.sha256
+torch.txt      torch as the package index serves it: on Linux built for CUDA
+cuda.txt       what only the CUDA build of torch needs
+dev.txt        what the tests need on top
 """
 
 from __future__ import annotations
@@ -77,9 +78,8 @@ def main() -> None:
     tests = compiled([*demo, *PROJECT["dependency-groups"]["dev"]], everything)
     torch = next(pin for pin in everything if pin.startswith("torch=="))
     cuda = {pin for pin in everything if CUDA.match(pin.partition("==")[0])}
-    write(
-        "torch.txt", "torch, built for CPU or CUDA.", {torch: everything[torch] + cpu_builds(torch.partition("==")[2])}
-    )
+    write("torch-cpu.txt", "torch built for CPU alone.", {f"{torch}+cpu": cpu_builds(torch.partition("==")[2])})
+    write("torch.txt", "torch as the package index serves it.", {torch: everything[torch]})
     write("cuda.txt", "What the CUDA build of torch needs.", {pin: everything[pin] for pin in cuda})
     write("lock.txt", "What kedge[demo] needs.", {p: h for p, h in everything.items() if p not in {torch, *cuda}})
     write("dev.txt", "What the tests need on top.", {p: h for p, h in tests.items() if p not in everything})
