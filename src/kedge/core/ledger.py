@@ -40,6 +40,11 @@ class Runs(Protocol):
         """Record a run that begins. `Conflict` if its id is taken."""
         ...
 
+    def add_params(self, id: str, params: Mapping[str, Any]) -> None:
+        """Add arguments to the spec of a running run. `NotFound`; `Conflict` if it has ended, or has one of them with
+        another value."""
+        ...
+
     def finish(
         self, id: str, status: RunStatus, *, ended: datetime, outputs: Mapping[str, str] | None = None, error: str = ""
     ) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, insert, select, u
 from sqlalchemy.exc import IntegrityError
 
 from kedge.core.errors import Conflict, Invalid, NotFound
+from kedge.core.hashing import canonical
 from kedge.core.ledger import RunQuery
 from kedge.core.run import Point, Run, RunStatus, Worker
 from kedge.core.spec import Spec
@@ -37,15 +38,31 @@ class SqlRuns:
                 connection.execute(insert(runs), _to_row(run))
             except IntegrityError as error:
                 raise Conflict(f"there is a run {run.id} already", address=run.id) from error
-            params = [{"run": run.id, **param} for param in _to_params(run.params)]
-            if params:
-                connection.execute(insert(run_params), params)
+            _add_params(connection, run.id, run.params)
             _add_artifacts(connection, run.id, "input", run.inputs)
             _add_artifacts(connection, run.id, "output", run.outputs)
             at = run.started.timestamp()
             points = [Point(run=run.id, name=name, step=0, value=value, at=at) for name, value in run.metrics.items()]
             if points:
                 append_points(self._database, connection, points)
+
+    def add_params(self, id: str, params: Mapping[str, Any]) -> None:
+        """Add arguments to the spec of a running run. `NotFound`; `Conflict` if it has ended, or has one of them with
+        another value."""
+        added = json.loads(canonical(dict(params)))  # compared as they will be read back
+        with self._database.write(alone=True) as connection:
+            row = connection.execute(select(runs.c.status, runs.c.args).where(runs.c.id == id)).first()
+            if row is None:
+                raise _not_found(id)
+            if row.status != RunStatus.RUNNING:
+                raise Conflict(f"run {id} has ended already: {row.status}", address=id, hint="start another run")
+            for name in added.keys() & row.args.keys():
+                if added[name] != row.args[name]:
+                    text = f"parameter {name!r} of run {id} is {row.args[name]!r:.200}"
+                    raise Conflict(text, address=id, hint="a parameter does not change; log what changes as a metric")
+            new = {name: value for name, value in added.items() if name not in row.args}
+            connection.execute(update(runs).where(runs.c.id == id).values(args={**row.args, **new}))
+            _add_params(connection, id, new)
 
     def finish(
         self, id: str, status: RunStatus, *, ended: datetime, outputs: Mapping[str, str] | None = None, error: str = ""
@@ -149,6 +166,12 @@ def _to_params(args: Mapping[str, Any], prefix: str = "") -> Iterator[dict[str, 
         else:
             number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
             yield {"name": name, "number": number, "text": json.dumps(value)}
+
+
+def _add_params(connection: Connection, run: str, args: Mapping[str, Any]) -> None:
+    rows = [{"run": run, **param} for param in _to_params(args)]
+    if rows:
+        connection.execute(insert(run_params), rows)
 
 
 def _add_artifacts(connection: Connection, run: str, side: str, ports: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from kedge.core.errors import Conflict, Invalid, NotFound
-from kedge.core.ledger import Ledger
+from kedge.core.ledger import Ledger, RunQuery
 from kedge.core.run import RunStatus, Worker
 from kedge.testing.ledger.make import at, make_digest, make_run
 
@@ -114,6 +114,25 @@ class RunsConformance:
         assert [run.id for run in ledger.runs.producing(model)] == ["first", "second"]
         assert [run.id for run in ledger.runs.using(data)] == ["first", "second", "broken"]
         assert ledger.runs.using(model) == []
+
+    def test_parameters_can_be_added_and_found_while_a_run_is_running(self, ledger: Ledger) -> None:
+        ledger.runs.start(make_run(args={"lr": 0.1}))
+        ledger.runs.add_params("run-1", {"lr": 0.1, "layers": (1, 2), "optimizer": {"name": "adam"}})
+        assert ledger.runs.get("run-1").params == {"lr": 0.1, "layers": [1, 2], "optimizer": {"name": "adam"}}
+        assert len(ledger.runs.search(RunQuery(where="params.optimizer.name = 'adam' and params.lr = 0.1"))) == 1
+
+    def test_a_parameter_does_not_change(self, ledger: Ledger) -> None:
+        ledger.runs.start(make_run(args={"lr": 0.1}))
+        with pytest.raises(Conflict, match="lr"):
+            ledger.runs.add_params("run-1", {"new": 1, "lr": 0.2})
+        assert ledger.runs.get("run-1").params == {"lr": 0.1}
+
+    def test_parameters_of_an_ended_or_unknown_run_are_refused(self, ledger: Ledger) -> None:
+        ledger.runs.start(make_run(status=RunStatus.FAILED, ended=at(1)))
+        with pytest.raises(Conflict):
+            ledger.runs.add_params("run-1", {"lr": 0.1})
+        with pytest.raises(NotFound):
+            ledger.runs.add_params("nobody", {"lr": 0.1})
 
     def test_parameters_that_are_not_json_are_refused(self, ledger: Ledger) -> None:
         with pytest.raises(Invalid):
