@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from kedge.core.artifact import ArtifactKind, Blob
+from kedge.core.artifact import Artifact, ArtifactKind, Blob
 from kedge.core.dataset import DatasetManifest, Segment, Split
 from kedge.core.hashing import canonical
-from kedge.core.manifest import write_artifact
+from kedge.core.manifest import decode, write_artifact
 from kedge.core.ports import BlobStore, Progress
 from kedge.data.duplicates import cluster_near, drop_exact
 from kedge.data.ingest import ingest
@@ -64,24 +64,33 @@ def divide(cleaned: Cleaned, request: BuildRequest, progress: Progress) -> Divid
 
 
 def write_dataset(request: BuildRequest, divided: Divided, *, folder: Path, blobs: BlobStore) -> BuildResult:
-    """Store divided rows as a dataset version; rows that the parent has in place are not written again."""
+    """Store divided rows as a dataset version; rows that the parent has in place are not written again.
+
+    If the parent says all of it already, the result is the parent.
+    """
     cleaned = divided.cleaned
     placed = [
         Placed(row, cluster, split)
         for row, cluster, split in zip(cleaned.rows, cleaned.clusters, divided.splits, strict=True)
     ]
     digests = {each.row.id: row_digest(each) for each in placed}
+    rows_digest, rejects = combine(digests.values()), count_reasons(cleaned.rejects)
+    if request.parent:
+        before = read_dataset(blobs, request.parent)
+        told = canonical([before.name, before.rows_digest, before.recipe, before.rejects])
+        if told == canonical([request.name, rows_digest, recipe(request), rejects]):
+            return BuildResult(artifact=_artifact(blobs, request.parent), manifest=before)
     stored = _store(request, placed, digests, folder=folder, blobs=blobs)
     segments = tuple(each.segment for each in stored)
     manifest = DatasetManifest(
         name=request.name,
         rows=len(placed),
-        rows_digest=combine(digests.values()),
+        rows_digest=rows_digest,
         segments=segments,
         recipe=recipe(request),
         parent=request.parent,
         profile=profile(cleaned.rows, divided.splits, cleaned.clusters),
-        rejects=count_reasons(cleaned.rejects),
+        rejects=rejects,
     )
     files: dict[str, Path | bytes | Blob] = {
         segment.title: Blob(digest=segment.digest, size=segment.bytes, media_type=MEDIA_TYPE) for segment in segments
@@ -113,6 +122,14 @@ def row_digest(placed: Placed) -> bytes:
 def combine(digests: Iterable[bytes]) -> str:
     """One digest over the digests of rows, in whatever order they come."""
     return "sha256:" + hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+
+
+def _artifact(blobs: BlobStore, digest: str) -> Artifact:
+    """A stored dataset as it was when it was written."""
+    data = blobs.get(digest)
+    manifest = decode(data)
+    size = len(data) + manifest.config.size + sum(layer.size for layer in manifest.layers)
+    return Artifact(digest=digest, kind=manifest.kind, size=size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,4 +46,4 @@ def _tag(rows: Sequence[Row], name: str) -> Mapping[str, Any]:
     """How many rows have the tag, how many values it has, and the most frequent of them."""
     counts = Counter(canonical(row.tags[name]).decode() for row in rows if name in row.tags)
     top = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:SHOWN]
-    return {"rows": counts.total(), "distinct": len(counts), "top": {value[:80]: count for value, count in top}}
+    return {"rows": counts.total(), "distinct": len(counts), "top": [[value[:80], count] for value, count in top]}

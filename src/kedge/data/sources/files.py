@@ -36,15 +36,15 @@ def _named(given: str, root: Path) -> Iterator[tuple[Path, PurePosixPath]]:
     """Each path that `given` means, with the name it goes by ("" for an absolute one)."""
     expanded = Path(given).expanduser()
     inside = not expanded.is_absolute() and ".." not in expanded.parts
-    if any(mark in given for mark in "*?["):
+    path = root / expanded
+    if any(mark in given for mark in "*?[") and not path.exists():
         if not inside:
             raise Invalid(f"a pattern must lie inside the project: {given}")
         matches = sorted(root.glob(given))
         if not matches:
             raise NotFound(f"nothing matches {given}", address=given, hint=f"looked in {root}")
-        yield from ((path, PurePosixPath(path.relative_to(root))) for path in matches)
+        yield from ((match, PurePosixPath(match.relative_to(root))) for match in matches)
         return
-    path = root / expanded
     if not path.exists():
         raise NotFound(f"no such file or folder: {given}", address=given, hint=f"looked in {root}")
     yield path, PurePosixPath(expanded) if inside else PurePosixPath()
