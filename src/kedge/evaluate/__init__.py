@@ -1,1 +1,1 @@
-"""Scores per case, intervals, baselines, gates and verdicts."""
+"""Scores answers case by case, judges them by gates, and compares two answerers on the same cases."""

@@ -10,6 +10,7 @@ import math
 from statistics import NormalDist
 
 from kedge.core.errors import Invalid
+from kedge.core.evaluation import Interval
 from kedge.statistics.intervals import LEVEL, normal_quantile
 
 POWER = 0.8
@@ -36,12 +37,24 @@ def cases_for_mean(difference: float, deviation: float, *, level: float = LEVEL,
     return _cases((normal_quantile(level) + _quantile(power)) * deviation, difference)
 
 
+def cases_to_decide(interval: Interval, n: int, reference: float, *, power: float = POWER) -> int:
+    """Cases needed, of which there are `n`, for an interval like this to leave the reference out if its value is true.
+
+    Serves any estimate whose interval shrinks with the root of the cases. `MOST` if the value is too close.
+    """
+    deviation = (interval.high - interval.low) / (2 * normal_quantile(interval.level)) * math.sqrt(n)
+    return cases_for_mean(interval.value - reference, deviation, level=interval.level, power=power)
+
+
 def smallest_difference(cases: int, discordant: float, *, level: float = LEVEL, power: float = POWER) -> float:
-    """The difference of paired proportions that `cases` pairs can show, when a share `discordant` of them differs."""
-    low, high = 0.0, discordant
+    """The difference of paired proportions that `cases` pairs can show, when a share `discordant` of them differs.
+
+    A difference larger than that share comes with as many discordant pairs itself.
+    """
+    low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        enough = cases_for_paired(middle, discordant, level=level, power=power) <= cases
+        enough = cases_for_paired(middle, max(middle, discordant), level=level, power=power) <= cases
         low, high = (low, middle) if enough else (middle, high)
     return high
 

@@ -33,6 +33,13 @@ def test_the_smallest_difference_is_the_inverse_of_the_cases() -> None:
     assert smallest_difference(870, 0.10) == pytest.approx(0.03, abs=1e-4)
 
 
+def test_a_difference_larger_than_the_discordance_seen_brings_its_own() -> None:
+    found = smallest_difference(60, 0.02)
+
+    assert 0.1 < found < 0.2
+    assert cases_for_paired(found, found) == 60
+
+
 def test_a_difference_larger_than_the_discordance_is_impossible() -> None:
     with pytest.raises(Invalid):
         cases_for_paired(0.3, 0.2)

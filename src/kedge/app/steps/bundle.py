@@ -15,10 +15,10 @@ from kedge.core.step import Step
 class BundleOptions:
     """What a release adds to the weights: prompt, chat template, sampling, engine and guards.
 
-    `prompt` turns an input into what the model reads, with `{input}` in it; train with the same.
+    `prompt` turns an input into what the model reads, with `{input}` in it; "" takes the one it was trained with.
     """
 
-    prompt: str = "{input}"
+    prompt: str = ""
     chat_template: str = ""
     sampling: Sampling = field(default_factory=Sampling)
     engine: Spec = field(default_factory=lambda: Spec(name="transformers"))

@@ -1,0 +1,1 @@
+"""Answerers that need no model, one file each; found by name in the catalogue `kedge.baselines`."""
