@@ -43,7 +43,6 @@ class MetricWriter:
         self._wanted = 0  # how many written values somebody waits for in `flush`
         self._thread: threading.Thread | None = None
         self._error: KedgeError | None = None
-        self._since = 0.0  # when the error was first met
 
     def add(self, point: Point) -> None:
         """Take a value. Waits while too many are waiting, and raises what keeps them from being written."""
@@ -85,11 +84,12 @@ class MetricWriter:
 
     def _await(self, done: Callable[[], bool]) -> None:
         """Wait for the thread to get on, letting go of the lock meanwhile."""
+        deadline = time.monotonic() + self._patience
         while not done():
             self._prepare()
-            if self._error is not None and time.monotonic() - self._since > self._patience:
+            if self._error is not None and time.monotonic() > deadline:
                 raise self._error
-            self._changed.wait(1.0)
+            self._changed.wait(min(1.0, self._patience))
 
     def _run(self) -> None:
         """Write until the thread is not the writer's any more."""
@@ -130,7 +130,6 @@ class MetricWriter:
             with self._changed:
                 if self._error is None:
                     logger.warning("metrics cannot be written", extra={"error": error.message, "waiting": len(batch)})
-                    self._since = time.monotonic()
                 self._error = error
                 self._in_flight -= len(batch)
                 self._waiting[:0] = batch
