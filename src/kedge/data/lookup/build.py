@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kedge.core.artifact import Artifact, ArtifactKind
-from kedge.core.dataset import Row, Segment, Split
+from kedge.core.dataset import DatasetManifest, Row, Segment, Split
 from kedge.core.errors import Invalid
 from kedge.core.manifest import write_artifact
 from kedge.core.ports import BlobStore, Progress
@@ -44,13 +44,12 @@ def row_text(row: Row) -> str:
 
 def build_index(blobs: BlobStore, dataset: str, *, folder: Path, progress: Progress) -> Artifact:
     """Write the index of a dataset's training rows; takes about 40 bytes of memory a feature. `Invalid` without rows."""
-    manifest = read_dataset(blobs, dataset)
-    segments = tuple(segment for segment in manifest.segments if segment.split is Split.TRAIN)
+    segments = training_segments(read_dataset(blobs, dataset))
     total = sum(segment.rows for segment in segments)
     if not total:
         raise Invalid("the dataset has no training rows to index", address=dataset)
     progress.start(total, "indexing rows")
-    postings = collect(_texts(blobs, segments), progress)
+    postings = collect(read_texts(blobs, segments), progress)
     config = IndexConfig(dataset=dataset, rows=len(np.unique(postings.rows)), segments=segments)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
@@ -93,7 +92,13 @@ def row_weights(postings: Postings, rows: int) -> NDArray[np.float32]:
     return np.bincount(postings.rows, weights=weights, minlength=rows).astype(np.float32)
 
 
-def _texts(blobs: BlobStore, segments: tuple[Segment, ...]) -> Iterator[tuple[int, str]]:
+def training_segments(manifest: DatasetManifest) -> tuple[Segment, ...]:
+    """The segments that are indexed."""
+    return tuple(segment for segment in manifest.segments if segment.split is Split.TRAIN)
+
+
+def read_texts(blobs: BlobStore, segments: tuple[Segment, ...]) -> Iterator[tuple[int, str]]:
+    """What of each row is searched, by its ordinal through these segments."""
     for segment, first in zip(segments, firsts(segments), strict=True):
         for at, placed in read_segment(blobs, segment):
             yield first + at, row_text(placed.row)
