@@ -39,6 +39,19 @@ class Planner:
         )
         return planned, around
 
+    def expect(self, node: Node, late: Sequence[str]) -> PlannedStep:
+        """What is likely to happen to a stage that waits for others: its inputs are not known yet."""
+        good = self._records.newest_good(node.name)
+        if node.name in self._forced or good is None:
+            action, reason = Action.RUN, "forced" if node.name in self._forced else "never run"
+        else:
+            changed = self._differences(node, self._look(node.stage), good.inputs, good)
+            action, reason = Action.WAIT, changed or "runs if what comes from there differs"
+        after = late[0] if len(late) == 1 else f"{', '.join(late[:-1])} and {late[-1]}"
+        return PlannedStep(
+            stage=node.name, step=node.stage.step.name, action=action, reason=f"{reason} (after {after})"
+        )
+
     def _why(self, node: Node, around: Circumstances, inputs: Mapping[str, str], key: str) -> str:
         if node.name in self._forced:
             return "forced"
@@ -54,10 +67,10 @@ class Planner:
             return told[last.status]
         good = last if last.status is RunStatus.SUCCEEDED else self._records.newest_good(node.name)
         if good is None:
-            return f"never finished; since the last try: {self._differences(node, around, inputs, last)}"
+            return f"never finished; since the last try {self._differences(node, around, inputs, last)}"
         if good.key == key:
             return "an output is no longer there"
-        return self._differences(node, around, inputs, good)
+        return self._differences(node, around, inputs, good) or "the way keys are made has changed"
 
     def _differences(self, node: Node, around: Circumstances, inputs: Mapping[str, str], run: Run) -> str:
         parts = [
@@ -66,7 +79,7 @@ class Planner:
             _code(run.code, self._modules(run.code), around),
             _environment(run.environment, around.environment),
         ]
-        return "; ".join(part for part in parts if part) or "the way keys are made has changed"
+        return "; ".join(part for part in parts if part)
 
 
 def plan(nodes: Sequence[Node], planner: Planner) -> Plan:
@@ -76,9 +89,7 @@ def plan(nodes: Sequence[Node], planner: Planner) -> Plan:
     for node in nodes:
         late = [source.stage for source in node.sources.values() if source.stage not in outputs]
         if late:
-            names = " and ".join(dict.fromkeys(late))
-            reason = f"waits for {names}; runs if what comes from there differs"
-            steps.append(PlannedStep(stage=node.name, step=node.stage.step.name, action=Action.WAIT, reason=reason))
+            steps.append(planner.expect(node, tuple(dict.fromkeys(late))))
             continue
         planned, _ = planner.decide(node, resolve(node, outputs))
         if planned.known is not None:

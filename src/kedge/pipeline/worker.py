@@ -17,6 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any, BinaryIO
 
 import msgspec
@@ -173,8 +174,16 @@ def _errored(error: Exception) -> Errored:
         message=error.message if isinstance(error, KedgeError) else str(error),
         hint=error.hint if isinstance(error, KedgeError) else "",
         expected=ours,
-        traceback="".join(traceback.format_exception(error)),
+        traceback="".join(traceback.format_exception(error.with_traceback(_step_frames(error)))),
     )
+
+
+def _step_frames(error: Exception) -> TracebackType | None:
+    """The traceback from the step's own first frame on: ours above it tell nobody anything."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    return frames
 
 
 def _keep_flushing(reporter: Reporter) -> None:
