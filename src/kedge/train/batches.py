@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kedge.train.examples import Examples
 
 IGNORED = -100  # the label that torch's cross entropy leaves out
+_WIDTH = 16  # batches are as wide as a multiple of it: other widths give other last bits on another number of threads
 _POOL = 8192  # examples sorted by length together: little padding, and still a new mix each epoch
 
 
@@ -65,16 +66,21 @@ def _cut(pool: NDArray[np.int64], lengths: NDArray[np.int64], batch_tokens: int)
     """Cut a pool that is sorted by length into batches."""
     cuts, start = [], 0
     for i, length in enumerate(lengths.tolist()):
-        if i > start and length * (i + 1 - start) > batch_tokens:
+        if i > start and _width(length) * (i + 1 - start) > batch_tokens:
             cuts.append(i)
             start = i
     return np.split(pool, cuts)
 
 
+def _width(length: int) -> int:
+    """How wide a batch is whose longest example has `length` tokens; its last token is only a label."""
+    return -(-(length - 1) // _WIDTH) * _WIDTH
+
+
 def collate(examples: Examples, chosen: NDArray[np.int64], *, next: Position) -> Batch:
     """The chosen examples side by side. Inputs lack each example's last token, labels its first."""
     lengths = examples.lengths[chosen]
-    width = int(lengths.max()) - 1
+    width = _width(int(lengths.max()))
     inputs = np.zeros((len(chosen), width), dtype=np.int64)
     labels = np.full((len(chosen), width), IGNORED, dtype=np.int64)
     for row, i in enumerate(chosen):
