@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from kedge.app.project import Project
 from kedge.core.audit import AuditRecord
 from kedge.govern import chain
-from kedge.govern.chain import ChainReport
+from kedge.govern.chain import ChainReport as ChainReport
 
 _PAGE = 1000
 

@@ -17,7 +17,7 @@ class Question:
     """Is B better than A by more than `margin`, at significance `alpha`? A negative margin asks whether B is no worse
     than that. `lower`: smaller scores are better."""
 
-    metric: str = "score"
+    metric: str = ""
     margin: float = 0.0
     alpha: float = 0.05
     lower: bool = False

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~^$=-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()!|~^$])")
+_START = re.compile(r"^([-+=#]|\d+(?=[.)]))")  # a list, a heading or a rule, where a line begins
+_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "://": "&#58;//", "www.": "www&#46;"}
 
 
 def escape(value: object) -> str:
     """A value as one line of plain text: no markup, no HTML, no links."""
-    text = " ".join(str(value).split())
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace(":", "&#58;")
-    return _SPECIAL.sub(r"\\\1", text)
+    text = _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+    for sign, entity in _HTML.items():
+        text = text.replace(sign, entity)
+    return _START.sub(lambda found: f"&#{ord(found[0][0])};{found[0][1:]}", text)
 
 
 def code(value: str) -> str:

@@ -106,7 +106,9 @@ class Yard:
     def record(self, step: str, inputs: dict[str, str], outputs: dict[str, str]) -> Run:
         now = self.project.clock.now()
         name = f"{step}-{len(self.project.ledger.runs.search(RunQuery(limit=1000)))}"
-        run = Run(id=name, stage=step, spec=Spec(name=step), key=name, status=RunStatus.RUNNING, started=now, inputs=inputs)
+        run = Run(
+            id=name, stage=step, spec=Spec(name=step), key=name, status=RunStatus.RUNNING, started=now, inputs=inputs
+        )
         self.project.ledger.runs.start(run)
         self.project.ledger.runs.finish(name, RunStatus.SUCCEEDED, ended=now, outputs=outputs)
         return self.project.ledger.runs.get(name)

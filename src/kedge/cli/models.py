@@ -1,0 +1,146 @@
+"""`kedge models`: models, their versions, aliases and history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from kedge.app import models
+from kedge.app.project import open_project
+from kedge.cli.columns import columns
+from kedge.cli.moves import why
+from kedge.cli.render import emit
+from kedge.core.model import AliasMove
+
+COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow"}
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+@click.group("models", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool) -> None:
+    """List models, and look at their versions, aliases and history."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(listing, name="", as_json=as_json)
+
+
+@command.command("list")
+@click.argument("name", default="")
+@as_json
+@click.pass_obj
+def listing(path: str, name: str, as_json: bool) -> None:
+    """List the versions of a model, or of all, with their aliases and the newest verdict on each."""
+    found = models.listing(open_project(path), name)
+    emit({"models": found}, as_json=as_json, draw=lambda: draw_listing(found))
+
+
+@command.command("show")
+@click.argument("address")
+@as_json
+@click.pass_obj
+def show(path: str, address: str, as_json: bool) -> None:
+    """Show a version (the newest, if none is named) with its bundle and every verdict on it."""
+    view = models.show(open_project(path), address)
+    emit(view, as_json=as_json, draw=lambda: draw_view(view))
+
+
+@command.command("history")
+@click.argument("address")
+@as_json
+@click.pass_obj
+def history(path: str, address: str, as_json: bool) -> None:
+    """Show every move of an alias (schemas@production), or of every alias of a model (schemas)."""
+    moves = models.history(open_project(path), address)
+    emit({"history": moves}, as_json=as_json, draw=lambda: draw_history(moves))
+
+
+@command.command("register")
+@click.argument("name")
+@click.argument("bundle")
+@click.option("--alias", default="candidate", show_default=True, help="The alias to point at it.")
+@as_json
+@click.pass_obj
+def register(path: str, name: str, bundle: str, alias: str, as_json: bool) -> None:
+    """Register a bundle by its digest as the model's next version."""
+    version = models.register(open_project(path), name, bundle, alias=alias)
+    emit(version, as_json=as_json, draw=lambda: f"{version.address} is {version.bundle}")
+
+
+@command.command("delete")
+@click.argument("address")
+@as_json
+@click.pass_obj
+def delete(path: str, address: str, as_json: bool) -> None:
+    """Delete a version that no alias and no endpoint refers to; `kedge gc` reclaims its bytes."""
+    version = models.delete(open_project(path), address)
+    emit(version, as_json=as_json, draw=lambda: f"{version.address} is deleted; kedge gc reclaims what it held")
+
+
+@command.command("export")
+@click.argument("address")
+@click.argument("folder", type=click.Path(path_type=Path))
+@as_json
+@click.pass_obj
+def export(path: str, address: str, folder: Path, as_json: bool) -> None:
+    """Write a version's files and card to an empty folder, in Hugging Face layout."""
+    written = models.export(open_project(path), address, folder)
+    files = ", ".join(written.files)
+    emit(written, as_json=as_json, draw=lambda: f"{written.address} is in {written.folder}: {files}")
+
+
+def draw_listing(found: Sequence[models.ModelLine]) -> str:
+    """Versions as a table."""
+    if not found:
+        return "No model is registered; a register stage does it, or kedge models register."
+    rows = [
+        (
+            line.version.address,
+            ", ".join(line.aliases),
+            click.style(line.outcome or "not judged", fg=COLOURS.get(line.outcome)),
+            line.version.bundle[:19],
+            f"{line.version.registered.astimezone():%Y-%m-%d %H:%M}",
+            line.version.by,
+        )
+        for line in found
+    ]
+    return columns(("version", "aliases", "verdict", "bundle", "registered", "by"), rows)
+
+
+def draw_view(view: models.ModelView) -> str:
+    """A version, then what each verdict found."""
+    version = view.version
+    facts = [
+        ("version", click.style(version.address, bold=True)),
+        ("aliases", ", ".join(view.aliases) or "none"),
+        ("bundle", f"{version.bundle}  ({view.size:,} bytes)"),
+        ("model", version.model),
+        ("card", version.card or "none"),
+        ("registered", f"{version.registered.astimezone():%Y-%m-%d %H:%M:%S} by {version.by}"),
+        ("run", version.run or "registered by hand"),
+        ("prompt", repr(view.bundle["prompt"])),
+    ]
+    lines = [f"{name:<11} {value}" for name, value in facts]
+    for verdict in view.verdicts:
+        said = click.style(str(verdict.outcome), fg=COLOURS[verdict.outcome], bold=True)
+        lines += ["", f"verdict {said} by gate {verdict.detail.get('gate', '')} {verdict.gate[:19]}"]
+        lines += [f"  {click.style(f'{f.outcome:<9}', fg=COLOURS[f.outcome])}  {f.text}" for f in verdict.findings]
+    return "\n".join(lines)
+
+
+def draw_history(moves: Sequence[AliasMove]) -> str:
+    """Moves as a table, oldest first."""
+    rows = [
+        (
+            f"{move.at.astimezone():%Y-%m-%d %H:%M:%S}",
+            f"{move.model}@{move.alias}",
+            f"{'' if move.before is None else move.before} -> {move.after}",
+            "rollback" if move.rollback else "override" if move.override else "",
+            move.by,
+            why(move),
+        )
+        for move in moves
+    ]
+    return columns(("at", "alias", "version", "", "by", "why"), rows)
