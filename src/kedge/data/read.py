@@ -98,10 +98,11 @@ def _pick(blobs: BlobStore, segment: Segment, wanted: Sequence[int]) -> Iterator
         for group, size in enumerate(sizes):
             inside = [at for at in wanted if begins[group] <= at < begins[group] + size]
             if inside:
-                table = parquet.read_row_group(group, use_threads=False).take([at - begins[group] for at in inside])
-                columns = table.to_pydict()
-                for at, values in zip(inside, zip(*(columns[name] for name in _COLUMNS), strict=True), strict=True):
-                    yield at, _placed(values, segment.split)
+                table = parquet.read_row_group(group, use_threads=False)
+                for at in inside:
+                    # slices: `take` would load pyarrow.compute, which costs more than the rest of a look-up
+                    values = table.slice(at - begins[group], 1).to_pylist()[0]
+                    yield at, _placed(tuple(values[name] for name in _COLUMNS), segment.split)
 
 
 def _placed(values: tuple[str, ...], split: Split) -> Placed:
