@@ -1,0 +1,143 @@
+"""Decides what is decoded next: newcomers are read together and join a batch; batches of unlike length take turns."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from kedge.core.generation import GenerationEvent
+from kedge.serve.decoding.batch import Batch, Decoder, can_join, join, keep
+from kedge.serve.decoding.row import Row
+from kedge.serve.decoding.sampling import choose
+
+_CUT = 8  # finished rows are cut out when they are one in this many
+
+
+@dataclass(slots=True, kw_only=True)
+class _Group:
+    """A batch and its rows. Finished ones stay until cutting them out is worth it, or where they cannot be until all are
+    done."""
+
+    batch: Batch
+    rows: list[Row]
+
+
+class Schedule:
+    """The rows of an engine, from let in to done.
+
+    At most `batch` are decoded at once, `prefill_tokens` read at once, and `cache_bytes` held by the cache; a row that
+    alone is over a bound is decoded alone.
+    """
+
+    def __init__(
+        self, decoder: Decoder, *, ends: frozenset[int], batch: int, prefill_tokens: int, cache_bytes: int
+    ) -> None:
+        self._decoder = decoder
+        self._ends = ends
+        self._batch = batch
+        self._prefill_tokens = prefill_tokens
+        self._cache_bytes = cache_bytes
+        self._newcomers: deque[Row] = deque()
+        self._groups: deque[_Group] = deque()
+
+    @property
+    def room(self) -> int:
+        """How many more rows are worth letting in now."""
+        return max(0, 2 * self._batch - len(self._newcomers))
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """Queue newcomers."""
+        self._newcomers.extend(rows)
+
+    def step(self) -> list[GenerationEvent]:
+        """Read newcomers if there is room, then decode one token of the batch whose turn it is."""
+        events = self._read() if self._worth_reading() else []
+        if self._groups:
+            group = self._groups.popleft()
+            events += self._take(group, self._decoder.advance(group.batch, [row.last for row in group.rows]))
+        return events
+
+    def cancel(self, ids: frozenset[str]) -> list[GenerationEvent]:
+        """End these rows wherever they stand."""
+        events = []
+        for row in self._all():
+            if row.request.id in ids and not row.finish:
+                row.finish = "cancelled"
+                events.append(row.event())
+        self._newcomers = deque(row for row in self._newcomers if not row.finish)
+        groups, self._groups = self._groups, deque()
+        for group in groups:
+            self._put_back(group)
+        return events
+
+    def _all(self) -> Iterator[Row]:
+        yield from self._newcomers
+        for group in self._groups:
+            yield from group.rows
+
+    @property
+    def _free(self) -> int:
+        """How many more rows may be decoded."""
+        return self._batch - sum(1 for _ in self._live())
+
+    def _live(self) -> Iterator[Row]:
+        return (row for group in self._groups for row in group.rows if not row.finish)
+
+    def _worth_reading(self) -> bool:
+        """All newcomers fit, or so many that the others do not have to stop for each."""
+        return bool(self._newcomers) and self._free >= min(len(self._newcomers), max(1, self._batch // 4))
+
+    def _read(self) -> list[GenerationEvent]:
+        rows = self._next_newcomers()
+        if not rows:
+            return []
+        batch, logits = self._decoder.prefill([row.prompt for row in rows])
+        return self._take(_Group(batch=batch, rows=rows), logits)
+
+    def _next_newcomers(self) -> list[Row]:
+        """As many newcomers as the bounds let in now; the first in any case when nothing else is under way."""
+        free = self._free
+        held = sum(len(row.prompt) + row.room for row in self._live())
+        rows: list[Row] = []
+        longest = 0
+        while self._newcomers and len(rows) < free:
+            row = self._newcomers[0]
+            longest = max(longest, len(row.prompt))
+            held += len(row.prompt) + row.room
+            if rows and longest * (len(rows) + 1) > self._prefill_tokens:
+                break
+            if (rows or self._groups) and held * self._decoder.token_bytes > self._cache_bytes:
+                break
+            rows.append(self._newcomers.popleft())
+        return rows
+
+    def _take(self, group: _Group, logits: torch.Tensor) -> list[GenerationEvent]:
+        """Choose each row's next token, and say what it yields."""
+        events = []
+        tokens = choose(logits, [row.choice for row in group.rows])
+        for row, token in zip(group.rows, tokens, strict=True):
+            if row.finish:
+                continue
+            text = row.grow(token, ends=self._ends)
+            if text or row.finish:
+                events.append(row.event(text))
+        self._put_back(group)
+        return events
+
+    def _put_back(self, group: _Group) -> None:
+        """Cut finished rows out; what is left joins a batch of like length or takes turns with it."""
+        going = [i for i, row in enumerate(group.rows) if not row.finish]
+        if not going:
+            return
+        done = len(group.rows) - len(going)
+        if done and done * _CUT >= len(group.rows) and group.batch.roomy:
+            group.rows = [group.rows[place] for place in keep(group.batch, going)]
+        for other in self._groups:
+            if can_join(other.batch, group.batch):
+                join(other.batch, group.batch)
+                other.rows += group.rows
+                return
+        self._groups.append(group)

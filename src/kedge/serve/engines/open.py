@@ -1,0 +1,47 @@
+"""Opens the engine a bundle names; engines are found through entry points of the group `kedge.engines`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from kedge.core.bundle import Bundle
+from kedge.core.catalogue import Catalogue
+from kedge.core.errors import Missing
+from kedge.core.ports import Engine
+
+GROUP = "kedge.engines"
+
+EngineMaker = Callable[[Bundle, Path], Engine]
+
+
+def open_engine(bundle: Bundle, folder: Path) -> Engine:
+    """The engine of a bundle whose files lie in `folder`, loaded and ready.
+
+    `NotFound` names the engines there are; `Missing` the package to install; `Refused` a file that could run code.
+    """
+    return engines().get(bundle.engine.name)(bundle, folder)
+
+
+def engines() -> Catalogue[EngineMaker]:
+    """Every engine that is installed, ours and those of plug-ins."""
+    catalogue: Catalogue[EngineMaker] = Catalogue("engine")
+    for point in entry_points(group=GROUP):
+        catalogue.add(point.name, _loader(point))
+    return catalogue
+
+
+def _loader(point: EntryPoint) -> Callable[[], EngineMaker]:
+    def load() -> EngineMaker:
+        try:
+            maker: EngineMaker = point.load()
+        except ImportError as error:
+            package = point.dist.name if point.dist else "its package"
+            raise Missing(
+                f"the engine {point.name!r} of {package} cannot be loaded: {error}",
+                hint="pip install 'kedge[serve]'" if package == "kedge" else f"pip install --upgrade {package}",
+            ) from error
+        return maker
+
+    return load

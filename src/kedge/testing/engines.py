@@ -1,0 +1,264 @@
+"""An engine without a model, and the suite every engine passes."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from kedge.core.bundle import Bundle, Sampling
+from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
+from kedge.core.ports import Engine
+
+CONTEXT = 512
+
+
+@dataclass(slots=True)
+class _Echo:
+    request: GenerationRequest
+    prompt: int
+    words: deque[str]
+    said: int = 0
+    text: str = ""
+
+
+class EchoEngine:
+    """Answers with the words of the prompt, one a step and for all requests at once. A word is a token.
+
+    The bundle's engine flags: `delay` is the seconds a step takes, `context` the longest prompt and answer. With an
+    empty prompt the answer is empty; `prefix` comes before every answer, so that bundles can be told apart.
+    """
+
+    def __init__(self, bundle: Bundle | None = None) -> None:
+        self._bundle = bundle or Bundle(model="sha256:" + "0" * 64)
+        flags = self._bundle.engine.args
+        self._delay = float(flags.get("delay", 0.0))
+        self._context = int(flags.get("context", CONTEXT))
+        self._prefix = str(flags.get("prefix", ""))
+        self._waiting: deque[GenerationRequest] = deque()
+        self._going: dict[str, _Echo] = {}
+        self._cancelled: set[str] = set()
+        self.closed = False
+
+    def describe(self) -> EngineFacts:
+        """An engine without a model."""
+        return EngineFacts(name="echo", context=self._context)
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Queue a request."""
+        self._waiting.append(request)
+
+    def cancel(self, id: str) -> None:
+        """Stop a request with the next step."""
+        self._cancelled.add(id)
+
+    def step(self) -> list[GenerationEvent]:
+        """Let in what waits, then say one word of every answer."""
+        if self._delay and (self._waiting or self._going):
+            time.sleep(self._delay)
+        events = []
+        while self._waiting:
+            events += self._enter(self._waiting.popleft())
+        events += [self._say(asked) for asked in list(self._going)]
+        self._cancelled.clear()
+        return events
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        """A word that the prompt has is certain, any other has half a chance."""
+        return [_likelihood(self._bundle.fill(given), completion) for given, completion in pairs]
+
+    def close(self) -> None:
+        """Forget everything."""
+        self._waiting.clear()
+        self._going.clear()
+        self.closed = True
+
+    def _enter(self, request: GenerationRequest) -> list[GenerationEvent]:
+        if sum(part is not None for part in (request.prompt, request.input, request.messages)) != 1:
+            said = "a request has exactly one of prompt, input and messages"
+            return [GenerationEvent(id=request.id, finish="error", error=said, error_code="invalid")]
+        words = (self._prefix + self._text(request)).split()
+        limit = min(filter(None, (request.prompt_limit, self._context - 1)))
+        if len(words) > limit:
+            said = f"the prompt has {len(words)} tokens, at most {limit} fit with room for an answer"
+            return [
+                GenerationEvent(
+                    id=request.id, finish="error", error=said, error_code="invalid", prompt_tokens=len(words)
+                )
+            ]
+        self._going[request.id] = _Echo(request=request, prompt=len(words), words=deque(words))
+        return []
+
+    def _text(self, request: GenerationRequest) -> str:
+        if request.messages is not None:
+            asked = [message["content"] for message in request.messages if message["role"] == "user"]
+            return self._bundle.fill(asked[-1] if asked else "")
+        return self._bundle.fill(request.input) if request.input is not None else request.prompt or ""
+
+    def _say(self, id: str) -> GenerationEvent:
+        echo = self._going[id]
+        ended = GenerationEvent(id=id, prompt_tokens=echo.prompt, completion_tokens=echo.said)
+        if id in self._cancelled:
+            del self._going[id]
+            return replace(ended, finish="cancelled")
+        if not echo.words:
+            del self._going[id]
+            return replace(ended, finish="stop")
+        if echo.said >= min(echo.request.sampling.max_tokens, self._context - echo.prompt):
+            del self._going[id]
+            return replace(ended, finish="length")
+        word = (" " if echo.said else "") + echo.words.popleft()
+        echo.said += 1
+        return self._pass_on(echo, word)
+
+    def _pass_on(self, echo: _Echo, word: str) -> GenerationEvent:
+        """The word, cut at the first stop string that the answer has by now."""
+        before = len(echo.text)
+        echo.text += word
+        cuts = [at for at in (echo.text.find(stop) for stop in echo.request.sampling.stop) if at >= 0]
+        if not cuts:
+            return GenerationEvent(id=echo.request.id, text=word)
+        del self._going[echo.request.id]
+        return GenerationEvent(
+            id=echo.request.id,
+            text=echo.text[before : max(before, min(cuts))],
+            finish="stop",
+            prompt_tokens=echo.prompt,
+            completion_tokens=echo.said,
+        )
+
+
+def open_echo(bundle: Bundle, folder: Path) -> EchoEngine:
+    """The engine `echo`: for trying out gateways, clients and plug-ins without a model."""
+    return EchoEngine(bundle)
+
+
+def _likelihood(prompt: str, completion: str) -> Likelihood:
+    known = set(prompt.split())
+    words = completion.split()
+    return Likelihood(logprob=-0.6931471805599453 * sum(word not in known for word in words), tokens=len(words))
+
+
+def finish_all(engine: Engine, *requests: GenerationRequest, steps: int = 10_000) -> dict[str, list[GenerationEvent]]:
+    """Submit requests and step until each has its last event; the events by request."""
+    for request in requests:
+        engine.submit(request)
+    events: dict[str, list[GenerationEvent]] = {request.id: [] for request in requests}
+    for _ in range(steps):
+        for event in engine.step():
+            events[event.id].append(event)
+        if all(said and said[-1].finish for said in events.values()):
+            return events
+    raise AssertionError(f"not finished after {steps} steps: {[asked for asked, said in events.items() if not said]}")
+
+
+def text_of(events: Sequence[GenerationEvent]) -> str:
+    """The answer that events make."""
+    return "".join(event.text for event in events)
+
+
+class EngineSuite:
+    """What holds for every engine. Subclass it with a fixture `engine`: fresh, and with more than two words to say on
+    `PROMPT` when it is greedy."""
+
+    PROMPT = "one two three four"
+
+    def ask(self, id: str = "a", *, sampling: Sampling | None = None) -> GenerationRequest:
+        """A greedy request for at most 8 tokens, unless `sampling` says otherwise."""
+        return GenerationRequest(id=id, sampling=sampling or Sampling(max_tokens=8), prompt=self.PROMPT)
+
+    def answer(self, engine: Engine, sampling: Sampling) -> str:
+        """The text of one answer."""
+        return text_of(finish_all(engine, self.ask(sampling=sampling))["a"])
+
+    def test_it_describes_itself(self, engine: Engine) -> None:
+        """The facts have a name and stay the same."""
+        assert engine.describe().name
+        assert engine.describe() == engine.describe()
+
+    def test_nothing_to_do_yields_nothing(self, engine: Engine) -> None:
+        """A step without requests is harmless."""
+        assert engine.step() == []
+
+    def test_the_last_event_counts_tokens(self, engine: Engine) -> None:
+        """Prompt and answer are counted, the answer at most to its limit."""
+        last = finish_all(engine, self.ask())["a"][-1]
+        assert last.finish in ("stop", "length")
+        assert last.prompt_tokens > 0
+        assert 0 < last.completion_tokens <= 8
+
+    def test_only_the_last_event_is_final(self, engine: Engine) -> None:
+        """Nothing follows the end of an answer."""
+        events = finish_all(engine, self.ask())["a"]
+        assert [bool(event.finish) for event in events] == [False] * (len(events) - 1) + [True]
+        assert engine.step() == []
+
+    def test_an_answer_ends_at_its_limit(self, engine: Engine) -> None:
+        """`max_tokens` cuts with finish `length`."""
+        last = finish_all(engine, self.ask(sampling=Sampling(max_tokens=2)))["a"][-1]
+        assert (last.finish, last.completion_tokens) == ("length", 2)
+
+    def test_greedy_answers_are_the_same_each_time(self, engine: Engine) -> None:
+        """Temperature 0 leaves nothing to chance."""
+        assert self.answer(engine, Sampling(max_tokens=8)) == self.answer(engine, Sampling(max_tokens=8))
+
+    def test_a_seed_makes_sampled_answers_the_same(self, engine: Engine) -> None:
+        """The same seed, the same answer."""
+        sampling = Sampling(max_tokens=8, temperature=1.0, top_p=0.9, seed=7)
+        assert self.answer(engine, sampling) == self.answer(engine, sampling)
+
+    def test_an_answer_does_not_depend_on_its_neighbours(self, engine: Engine) -> None:
+        """Requests decoded together answer as each would alone."""
+        alone = self.answer(engine, Sampling(max_tokens=8))
+        neighbours = [self.ask(str(i), sampling=Sampling(max_tokens=i + 1, temperature=1.0)) for i in range(5)]
+        assert text_of(finish_all(engine, self.ask(), *neighbours)["a"]) == alone
+
+    def test_a_stop_string_is_cut_off(self, engine: Engine) -> None:
+        """The stop string and all after it are not in the answer."""
+        whole = self.answer(engine, Sampling(max_tokens=8))
+        stop = whole[len(whole) // 2 :][:2]
+        events = finish_all(engine, self.ask(sampling=Sampling(max_tokens=8, stop=(stop,))))["a"]
+        assert text_of(events) == whole[: whole.index(stop)]
+        assert events[-1].finish == "stop"
+
+    def test_a_cancelled_request_ends(self, engine: Engine) -> None:
+        """Its last event says so, and the others go on."""
+        engine.submit(self.ask("gone", sampling=Sampling(max_tokens=400)))
+        first = engine.step()
+        engine.cancel("gone")
+        engine.cancel("never heard of")
+        events = first + engine.step()
+        assert events[-1].id == "gone"
+        assert events[-1].finish == "cancelled"
+        assert text_of(finish_all(engine, self.ask())["a"])
+
+    def test_too_long_a_prompt_is_invalid(self, engine: Engine) -> None:
+        """It ends with an error that counts its tokens, and the engine lives on."""
+        long = replace(self.ask("long"), prompt=self.PROMPT * 2 * (engine.describe().context or 1000))
+        last = finish_all(engine, long)["long"][-1]
+        assert (last.finish, last.error_code) == ("error", "invalid")
+        assert last.error
+        assert text_of(finish_all(engine, self.ask())["a"])
+
+    def test_a_prompt_over_its_own_limit_is_invalid(self, engine: Engine) -> None:
+        """`prompt_limit` holds below the context."""
+        last = finish_all(engine, replace(self.ask("long"), prompt_limit=1))["long"][-1]
+        assert (last.finish, last.error_code) == ("error", "invalid")
+        assert last.prompt_tokens > 1
+
+    def test_a_request_asks_exactly_one_thing(self, engine: Engine) -> None:
+        """A prompt and an input at once are invalid."""
+        last = finish_all(engine, replace(self.ask("both"), input="x"))["both"][-1]
+        assert (last.finish, last.error_code) == ("error", "invalid")
+
+    def test_likelihoods_are_those_of_each_pair(self, engine: Engine) -> None:
+        """Scored together as alone, and never above certainty."""
+        pairs = [("one two", "three"), ("four", "one two three four"), ("one two", "two")]
+        together = engine.score(pairs)
+        for pair, score in zip(pairs, together, strict=True):
+            (alone,) = engine.score([pair])
+            assert score.tokens == alone.tokens > 0
+            assert abs(score.logprob - alone.logprob) < 1e-3
+            assert score.logprob <= 1e-6
