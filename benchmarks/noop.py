@@ -79,9 +79,7 @@ def make_kedge(folder: Path, stages: int) -> list[str]:
     (plugin / "chainsteps.py").write_text(STEP)
     (metadata / "entry_points.txt").write_text("[kedge.steps]\nfirst = chainsteps:FIRST\nnext = chainsteps:NEXT\n")
     (folder / "rows.jsonl").write_text(LINES)
-    tables = ['[project]\nname = "noop"\n']
-    for i in range(stages):
-        tables.append(f'[stages.s{i}]\nstep = "{"next" if i else "first"}"\nnumber = {i}\n')
+    tables = [f'[stages.s{i}]\nstep = "{"next" if i else "first"}"\nnumber = {i}\n' for i in range(stages)]
     (folder / "kedge.toml").write_text("\n".join(tables))
     return [str(Path(sys.executable).with_name("kedge")), "-C", str(folder), "run"]
 
@@ -111,7 +109,7 @@ def measure(command: list[str], folder: Path) -> Cost:
     environment = {**os.environ, "PYTHONPATH": str(folder / "plugin")}
     before = os.times()
     began = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     wall = time.perf_counter() - began
     after = os.times()
     if done.returncode:
@@ -123,7 +121,9 @@ def measure(command: list[str], folder: Path) -> Cost:
 def main() -> int:
     """Time both and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dvc", default=shutil.which("dvc"), help="the dvc command")
+    rivals = os.environ.get("RIVALS")
+    beside = shutil.which("dvc", path=str(Path(rivals).parent) if rivals else None)
+    parser.add_argument("--dvc", default=beside, help="the dvc command; else the one beside $RIVALS, a Python")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--stages", type=int, default=8)
     options = parser.parse_args()

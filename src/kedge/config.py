@@ -62,7 +62,7 @@ class Config:
     raw: Mapping[str, Any] = field(repr=False)
     text: str = field(repr=False)
     overrides: Mapping[KeyPath, str]
-    sets: tuple[str, ...] = ()
+    sets: tuple[str, ...] = field(default=(), repr=False)
 
     def with_sets(self, sets: Sequence[str]) -> Config:
         """The same file read again with more overrides."""

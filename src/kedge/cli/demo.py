@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from kedge.app.demo.line import demo
 from kedge.app.demo.types import DemoReport, Say
-from kedge.cli.progress import progress
+from kedge.cli.progress import Live
 from kedge.cli.render import emit
 
 
@@ -26,15 +26,14 @@ def command(folder: Path, port: int, keep_serving: bool, as_json: bool) -> None:
     The text is the source of the Python standard library that runs this. The model reads a function's header and
     writes its call schema as JSON. A parser does that exactly: it shows learning, gating and tracing on ground truth.
     """
-    console = Console(stderr=True)
-    with progress() as bars:
-        report = demo(folder, say=_teller(console), progress=bars, port=port, keep_serving=keep_serving)
+    with Live() as bars:
+        report = demo(folder, say=_teller(bars), progress=bars, port=port, keep_serving=keep_serving)
     emit(report, as_json=as_json, draw=lambda: draw(report))
 
 
-def _teller(console: Console) -> Say:
+def _teller(bars: Live) -> Say:
     def say(heading: str, sentence: str) -> None:
-        console.print(Text.assemble((f"{heading:>9}  ", "bold cyan"), sentence))
+        bars.say(click.style(f"{heading:>9}  ", fg="cyan", bold=True) + sentence)
 
     return say
 

@@ -94,6 +94,10 @@ class Live:
     ) -> None:
         self._screen.close()
 
+    def say(self, line: str) -> None:
+        """A line that stays, above the bars."""
+        self._screen.say(line)
+
     def start(self, total: int | None, label: str) -> None:
         """Begin a task; on a terminal this is when the bars appear."""
         if not self._bars and sys.stderr.isatty():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,9 @@ def open_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]
     opened: list[Project] = []
 
     def make(text: str = LINE, **options: Any) -> Project:
-        import tinysteps
-
         (tmp_path / "kedge.toml").write_text(text)
         project = open_project(tmp_path, **options)
-        project.steps = tinysteps.load()
+        project.steps = import_module("tinysteps").load()
         opened.append(project)
         return project
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-
-import tinysteps
+from importlib import import_module
 
 from kedge.app import runs
 from kedge.app.project import open_project
 from kedge.core.errors import KedgeError
 
 project = open_project(sys.argv[1])
-project.steps = tinysteps.load()
+project.steps = import_module("tinysteps").load()
 try:
     result = runs.run(project, sets=[word for word in sys.argv[2:] if word != "--set"])
 except KedgeError as error:

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.integration.pipeline.conftest import LINE, Drive, Open, units
 
 from kedge.app import runs
 from kedge.core.errors import Conflict, Failed
 from kedge.core.run import RunStatus
 from kedge.pipeline.executors.local import LocalExecutor
-from tests.integration.pipeline.conftest import LINE, Drive, Open, units
 
 PATIENCE = 30.0
 
@@ -145,9 +145,10 @@ def test_a_crash_between_blobs_and_record_is_made_good(open_tiny: Open, monkeypa
         done(*given)  # type: ignore[arg-type]  # passed through as it came
         raise Crash
 
-    with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr(LocalExecutor, "execute", execute_then_crash)
+    monkeypatch.setattr(LocalExecutor, "execute", execute_then_crash)
+    with pytest.raises(Crash):
         runs.run(project)
+    monkeypatch.setattr(LocalExecutor, "execute", done)
     assert runs.show(project, "first").run.outputs == {}
     written = {info.digest for info in project.blobs.list()}
     result = runs.run(project)

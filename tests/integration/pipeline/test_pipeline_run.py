@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from tests.integration.pipeline.conftest import LINE, Open, units
 
 from kedge.app import runs
 from kedge.app.project import Project
@@ -14,7 +16,6 @@ from kedge.core.ledger import RunQuery
 from kedge.core.manifest import read_config
 from kedge.core.run import RunStatus
 from kedge.testing.progress import RecordingProgress
-from tests.integration.pipeline.conftest import LINE, Open, units
 
 
 def states(result: runs.PipelineResult) -> list[str]:
@@ -147,8 +148,7 @@ def test_progress_tells_stages_tasks_and_facts(open_tiny: Open) -> None:
 def test_gates_are_stored_before_anything_runs(open_tiny: Open) -> None:
     project = open_tiny('[stages.first]\nstep = "count"\n[stages.gate]\nstep = "judge"\nvalue = 7\n')
     runs.run(project)
-    import tinysteps
-
+    tinysteps = import_module("tinysteps")
     gate = tinysteps.rule(tinysteps.Options(value=7), "gate")
     stored, at = project.ledger.verdicts.gate(gate.digest)
     assert stored == gate

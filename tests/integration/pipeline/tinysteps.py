@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kedge.core.artifact import ArtifactKind
@@ -93,5 +94,9 @@ def load() -> Catalogue[Step]:
     """The catalogue of these steps."""
     steps: Catalogue[Step] = Catalogue("step")
     for step in STEPS:
-        steps.add(step.name, lambda step=step: step)
+        steps.add(step.name, partial(_same, step))
     return steps
+
+
+def _same(step: Step) -> Step:
+    return step
