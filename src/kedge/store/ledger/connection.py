@@ -134,7 +134,7 @@ def connect(url: str, *, enforce: bool = True) -> Database:
         return _connect_sqlite(sqlite_path(url), enforce)
     try:
         parsed = make_url(url)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
         raise Invalid("not a ledger URL", hint=_HINT) from None  # the driver's message could show a password
     if parsed.get_backend_name() != "postgresql":
         raise Invalid(f"no ledger on {parsed.get_backend_name()!r}", hint=_HINT)
