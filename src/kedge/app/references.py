@@ -10,6 +10,7 @@ from kedge.app.runs import explain
 from kedge.core.artifact import ArtifactKind
 from kedge.core.errors import Broken, Invalid, NotFound
 from kedge.core.ledger import Ledger, RunQuery
+from kedge.core.model import RecordedVerdict
 from kedge.core.run import Run
 from kedge.pipeline.processes import is_alive
 from kedge.pipeline.types import Plan
@@ -84,4 +85,7 @@ def _lineage(project: Project, tx: Ledger) -> Lineage:
         except (NotFound, Broken):  # a damaged bundle names nothing; what made it is still on record
             return ""
 
-    return Lineage(producing=tx.runs.producing, about=tx.verdicts.about, run=run, model=model)
+    def about(digest: str) -> list[RecordedVerdict]:
+        return tx.verdicts.about(digest) if digest in bundles else []
+
+    return Lineage(producing=tx.runs.producing, about=about, run=run, model=model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +140,20 @@ class Yard:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
+def yard_in() -> Iterator[Callable[[Path], Yard]]:
+    """Makes a fresh project in a folder."""
+    made: list[Yard] = []
+
+    def make(folder: Path) -> Yard:
+        made.append(Yard(folder))
+        return made[-1]
+
+    yield make
+    for yard in made:
+        yard.project.close()
+
+
+@pytest.fixture
+def yard(yard_in: Callable[[Path], Yard], tmp_path: Path) -> Yard:
     """A fresh project."""
-    made = Yard(tmp_path)
-    yield made
-    made.project.close()
+    return yard_in(tmp_path)

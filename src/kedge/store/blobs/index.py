@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from kedge.core.artifact import ArtifactKind
 from kedge.core.hashing import canonical
-from kedge.core.manifest import MANIFEST_TYPE, artifact_type, read_manifest
+from kedge.core.manifest import MANIFEST_TYPE, artifact_type, decode
 from kedge.core.ports import BlobStore
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+LAYOUT = canonical({"imageLayoutVersion": "1.0.0"})
 REF_NAME = "org.opencontainers.image.ref.name"
 
 
@@ -35,18 +35,13 @@ def publish_refs(blobs: BlobStore, refs: Mapping[str, str]) -> None:
     """
     if not isinstance(blobs, Layout):
         return
-    manifests = [_entry(blobs, name, digest) for name, digest in sorted(refs.items())]
+    described = {digest: _describe(digest, blobs.get(digest)) for digest in set(refs.values())}
+    manifests = [{**described[digest], "annotations": {REF_NAME: name}} for name, digest in sorted(refs.items())]
     index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests}
-    blobs.publish("oci-layout", canonical({"imageLayoutVersion": "1.0.0"}))
+    blobs.publish("oci-layout", LAYOUT)
     blobs.publish("index.json", canonical(index))
 
 
-def _entry(blobs: BlobStore, name: str, digest: str) -> dict[str, Any]:
-    kind: ArtifactKind = read_manifest(blobs, digest).kind
-    return {
-        "mediaType": MANIFEST_TYPE,
-        "digest": digest,
-        "size": len(blobs.get(digest)),
-        "artifactType": artifact_type(kind),
-        "annotations": {REF_NAME: name},
-    }
+def _describe(digest: str, manifest: bytes) -> dict[str, Any]:
+    kind = decode(manifest).kind
+    return {"mediaType": MANIFEST_TYPE, "digest": digest, "size": len(manifest), "artifactType": artifact_type(kind)}

@@ -23,8 +23,7 @@ from kedge.store.blobs.atomic import (
     temporary,
     write_all,
 )
-
-LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+from kedge.store.blobs.index import LAYOUT
 
 
 class LocalBlobs:
@@ -44,8 +43,7 @@ class LocalBlobs:
             self._scratch.mkdir(exist_ok=True)
             (self.folder / ".lock").touch(mode=0o600)
             remove_stale(self._scratch)
-            if not (self.folder / "oci-layout").exists():
-                self.publish("oci-layout", LAYOUT)
+        self.publish("oci-layout", LAYOUT)
 
     def put(self, data: bytes) -> str:
         """Store bytes and return their digest. `Unavailable` if they cannot be written."""
@@ -122,11 +120,13 @@ class LocalBlobs:
                 yield BlobInfo(digest=digest, size=status.st_size, modified=status.st_mtime)
 
     def publish(self, name: str, data: bytes) -> None:
-        """Replace a file that stands beside the blobs, such as `index.json`, atomically."""
+        """Replace a file that stands beside the blobs, such as `index.json`, atomically; the same bytes cost no write."""
         if "/" in name or name.startswith("."):
             raise Invalid(f"not the name of a file of the layout: {name!r}")
+        target = self.folder / name
         with storing(str(self.folder)):
-            replace_file(self.folder / name, data, scratch=self._scratch)
+            if not target.exists() or target.read_bytes() != data:
+                replace_file(target, data, scratch=self._scratch)
 
     def _renewed(self, digest: str, size: int) -> bool:
         """Make a stored blob new again, so that garbage collection sees it is wanted; whether it is there and whole."""
