@@ -8,25 +8,32 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import pkgutil
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import click
 
 import kedge
+import kedge.testing
 from kedge.app.steps.dataset import load_sources
 from kedge.cli.main import COMMANDS, line
 from kedge.config import NAMED, ROOMS
 from kedge.core.errors import KedgeError
+from kedge.core.settings import StageSettings
 from kedge.plugins import catalogue
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 WIDTH = 100
+MISSING = dataclasses.MISSING
+WORDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 LIFE_CYCLE = ("dataset", "index", "tokenizer", "train", "bundle", "evaluate", "gate", "register")
 
 
@@ -87,39 +94,56 @@ def sources() -> str:
 
 def _options(kind: type[Any]) -> str:
     """What an options class says of itself, and a table of its keys; tables inside it follow it, with dotted keys."""
-    rows, said = _rows(kind, "")
-    table = "\n".join(["| key | kind | default |", "|---|---|---|", *rows])
-    return "\n\n".join([*said, table]) + "\n"
+    rows, said = _rows(kind, "", MISSING)
+    table = "\n".join(["| key | kind | default |", "|---|---|---|", *rows]) if rows else ""
+    return "\n\n".join([*said, table]).strip() + "\n"
 
 
-def _rows(kind: type[Any], prefix: str) -> tuple[list[str], list[str]]:
+def _rows(kind: type[Any], prefix: str, given: Any) -> tuple[list[str], list[str]]:
+    """A row a key, and paragraphs; `given` is the value whose fields are the defaults, if there is one."""
     hints = get_type_hints(kind)
-    text = inspect.cleandoc(kind.__doc__ or "")
+    text = re.sub(r"^`\[.+?\]`[:.] ", "", inspect.cleandoc(kind.__doc__ or ""))
     rows: list[str] = []
-    said = [f"`{prefix.rstrip('.')}`: {text[0].lower()}{text[1:]}" if prefix else text]
+    said = [f"`{prefix.rstrip('.')}`: {text[0].lower()}{text[1:]}" if prefix else text[0].upper() + text[1:]]
     for field in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(hints[field.name]) and isinstance(hints[field.name], type):
-            below, more = _rows(hints[field.name], f"{prefix}{field.name}.")
+        if (kind, field.name) == (StageSettings, "options"):  # its keys stand in the stage's own table
+            continue
+        key, hint = f"{prefix}{field.name}", hints[field.name]
+        default = _default(field) if given is MISSING else getattr(given, field.name)
+        inner = _inner(hint)
+        if inner is None or inner is not hint:
+            rows.append(f"| `{key}` | {_kind(hint)} | {'required' if default is MISSING else f'`{_toml(default)}`'} |")
+        if inner is not None:
+            below, more = _rows(
+                inner, f"{key}." if inner is hint else f"{key}[].", default if inner is hint else MISSING
+            )
             rows, said = rows + below, said + more
-        else:
-            rows.append(f"| `{prefix}{field.name}` | {_kind(hints[field.name])} | {_default(field)} |")
     return rows, said
+
+
+def _inner(hint: Any) -> type[Any] | None:
+    """The table type a value is, or the one a list is of and of nothing else."""
+    if get_origin(hint) is tuple:
+        hint = get_args(hint)[0]
+    return hint if isinstance(hint, type) and dataclasses.is_dataclass(hint) else None
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
 def _kind(hint: Any) -> str:
     """A type as a reader of TOML would say it."""
-    text = re.sub(r"\b(\w+\.)+(?=\w)", "", str(hint)) if not isinstance(hint, type) else hint.__name__
-    if text.startswith("Literal["):
-        return " or ".join(f"`{word.strip()}`" for word in text[8:-1].replace("'", '"').split(","))
-    return f"`{text.replace(', ...', '')}`".replace("|", "or")
-
-
-def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is not dataclasses.MISSING:
-        return f"`{_toml(field.default)}`"
-    if field.default_factory is not dataclasses.MISSING:
-        return f"`{_toml(field.default_factory())}`"
-    return "required"
+    origin, inside = get_origin(hint), [kind for kind in get_args(hint) if kind not in (type(None), Ellipsis)]
+    if origin is Literal:
+        return " or ".join(f"`{_toml(word)}`" for word in inside)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(map(_kind, inside)))
+    if origin is tuple:
+        return f"list of {_kind(inside[0])}s"
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return " or ".join(f"`{_toml(word)}`" for word in hint)
+    return WORDS.get(hint, "table")
 
 
 def _toml(value: Any) -> str:
@@ -129,7 +153,7 @@ def _toml(value: Any) -> str:
         return f'"{value}"'
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_toml, value))}]"
-    return "{}" if value == {} else str(value)
+    return "none" if value is None else str(value)
 
 
 def errors() -> str:
@@ -154,6 +178,13 @@ def groups() -> str:
     rows = ["| group | ours |", "|---|---|"]
     rows += [f"| `{group}` | {', '.join(f'`{name}`' for name in names)} |" for group, names in declared.items()]
     return "\n".join(rows) + "\n"
+
+
+def suites() -> str:
+    """Each module of `kedge.testing` with the first line of what it says of itself."""
+    names = sorted(module.name for module in pkgutil.iter_modules(kedge.testing.__path__))
+    rows = [f"| `kedge.testing.{name}` | {_first_line(f'kedge.testing.{name}')} |" for name in names]
+    return "\n".join(["| module | what it holds |", "|---|---|", *rows]) + "\n"
 
 
 def tree() -> str:
@@ -187,7 +218,7 @@ REGIONS: dict[str, dict[str, Callable[[], str]]] = {
     "cli.md": {"commands": commands},
     "configuration.md": {"rooms": rooms, "steps": steps, "sources": sources},
     "errors.md": {"errors": errors},
-    "plugins.md": {"groups": groups},
+    "plugins.md": {"groups": groups, "suites": suites},
 }
 
 
