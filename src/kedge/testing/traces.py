@@ -127,6 +127,8 @@ class TraceStoreSuite:
         assert numbers(endpoint="e1", bundle="b0") == [9, 3]
         assert numbers(since=1_000_007.0, limit=2) == [9, 8]
         assert numbers(endpoint="none") == []
+        assert numbers(endpoint="none", bundle="b0") == []
+        assert store.reader.count(bundle="b0") == 4
         assert store.reader.count(bundle="b0") == 4
 
     def test_the_first_trace_of_an_id_stays(self, store: TraceStore) -> None:

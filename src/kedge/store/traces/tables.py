@@ -41,7 +41,7 @@ traces = sa.Table(
     sa.Index("traces_id", "id", unique=True),
     sa.Index("traces_at", "at"),
     sa.Index("traces_endpoint", "endpoint", "at"),
-    sa.Index("traces_bundle", "bundle", "at"),
+    sa.Index("traces_bundle", "bundle", "at", "endpoint"),
 )
 
 
