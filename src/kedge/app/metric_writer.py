@@ -36,7 +36,8 @@ class MetricWriter:
 
     def forget(self) -> None:
         """Begin empty, as a forked child must: what waits belongs to the parent, and so does its thread."""
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: list[Point] = []
         self._in_flight = 0  # values being written
         self._written = 0
@@ -46,13 +47,14 @@ class MetricWriter:
 
     def add(self, point: Point) -> None:
         """Take a value. Waits while too many are waiting, and raises what keeps them from being written."""
-        with self._changed:
+        with self._lock:
             if self._thread is None or self._error is not None:
                 self._prepare()
             if len(self._waiting) >= self._capacity:
                 self._await(lambda: len(self._waiting) < self._capacity)
             self._waiting.append(point)
-            if len(self._waiting) in (1, self._batch):
+            length = len(self._waiting)
+            if length == 1 or length == self._batch:
                 self._changed.notify_all()
 
     def flush(self) -> None:

@@ -7,6 +7,8 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +17,26 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from kedge.core.errors import Broken, Conflict, Invalid, KedgeError, Missing, Refused, Unavailable
 
+MANY: Final = 512  # rows in one statement; SQLite takes 32,766 values
 PATIENCE_S: Final = 60  # how long a writer waits for the others
 _LOCK: Final = 0x6B65646765  # the advisory lock all exclusive writers of one PostgreSQL database share
 _WRITES: Final = "kedge_writes"
 
 _inherited: list[Pool] = []  # pools of the parent process: never closed here, their connections are the parent's
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """An insert of rows of `width` values: what stands before and after them."""
+
+    into: str
+    width: int
+    otherwise: str = ""
+
+    def statement(self, mark: str, rows: int = 1) -> str:
+        """The statement for so many rows, with `mark` for each value."""
+        row = f"({', '.join([mark] * self.width)})"
+        return f"INSERT INTO {self.into} VALUES {', '.join([row] * rows)} {self.otherwise}"
 
 
 class Database:
@@ -80,11 +97,20 @@ class Database:
             finally:
                 self._thread.connection = outer
 
-    def insert_many(self, connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Run an insert with `?` for each value over many rows, as fast as the driver can."""
+    def insert_many(self, connection: Connection, insert: Insertion, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert many rows as fast as the driver can."""
         if not self.is_sqlite:
-            statement = statement.replace("?", "%s")
-        connection.exec_driver_sql(statement, list(rows))
+            connection.exec_driver_sql(insert.statement("%s"), list(rows))
+            return
+        # Many rows a statement: the driver lets go of the interpreter at every step of SQLite, and beside a busy thread
+        # each return costs 5 ms. Powers of two keep the statements few, so that the driver keeps them compiled.
+        start, size = 0, MANY
+        while start < len(rows):
+            while size > len(rows) - start:
+                size //= 2
+            values = tuple(chain.from_iterable(rows[start : start + size]))
+            connection.exec_driver_sql(insert.statement("?", size), values)
+            start += size
 
     def close(self) -> None:
         """Close every connection that is not in use."""

@@ -10,15 +10,16 @@ from sqlalchemy.exc import IntegrityError
 
 from kedge.core.errors import Invalid, NotFound
 from kedge.core.run import Point
-from kedge.store.ledger.connection import Database
+from kedge.store.ledger.connection import Database, Insertion
 from kedge.store.ledger.tables import points, series
 
-_UPSERT = (
-    "INSERT INTO series (run, name, step, value, at) VALUES (?, ?, ?, ?, ?)"
-    " ON CONFLICT (run, name) DO UPDATE SET step = excluded.step, value = excluded.value, at = excluded.at"
-    " WHERE excluded.step >= series.step"
+_UPSERT = Insertion(
+    "series (run, name, step, value, at)",
+    5,
+    "ON CONFLICT (run, name) DO UPDATE SET step = excluded.step, value = excluded.value, at = excluded.at"
+    " WHERE excluded.step >= series.step",
 )
-_APPEND = "INSERT INTO points (series, step, value, at) VALUES (?, ?, ?, ?)"
+_APPEND = Insertion("points (series, step, value, at)", 4)
 
 
 class SqlMetrics:
