@@ -16,9 +16,10 @@ from kedge.train.checkpoints import Checkpoint, Checkpoints
 from kedge.train.examples import Examples
 from kedge.train.loss import batch_loss, validate
 from kedge.train.optimizers import Optimizers
+from kedge.train.precision import name_of
 from kedge.train.schedule import rate_share
 from kedge.train.types import TrainOptions
-from kedge.train.watchdog import Watchdog
+from kedge.train.watchdog import Watchdog, advise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class Loop:
         self._precision = precision
         self._checkpoints = checkpoints
         self._optimizers = Optimizers(model, options, dtype=precision)
-        self._watchdog = Watchdog()
+        self._watchdog = Watchdog(advice=advise(options, name_of(precision)))
         self._position = Position()
         self._trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.step = 0
@@ -82,7 +83,8 @@ class Loop:
         self._optimizers.restore(found.part("optimizer"))
         torch.set_rng_state(found.tensors["random"])
         self._position = Position(**found.facts["position"])
-        self._watchdog = Watchdog(**found.facts["watchdog"])
+        self._watchdog.first, self._watchdog.smoothed = found.facts["losses"]
+        self.validation_loss = found.facts["validation_loss"]
         self.step = found.step
         self.tokens = found.facts["tokens"]
         return found.step
@@ -124,7 +126,7 @@ class Loop:
         norm = torch.nn.utils.clip_grad_norm_(self._trained.values(), options.clip or math.inf)
         share = rate_share(self.step, steps=options.steps, warmup=options.warmup, decay=options.decay)
         value = float(loss.detach())
-        self._watchdog.see(self.step + 1, loss=value, norm=float(norm), rate=share * self._optimizers.peak)
+        self._watchdog.see(self.step + 1, loss=value, norm=float(norm))
         self._optimizers.step(share)
         return value
 
@@ -151,5 +153,10 @@ class Loop:
     def _checkpoint(self) -> Checkpoint:
         tensors = {f"model/{name}": parameter.detach() for name, parameter in self._trained.items()}
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self._optimizers.state().items()}
-        facts = {"position": asdict(self._position), "watchdog": asdict(self._watchdog), "tokens": self.tokens}
+        facts = {
+            "position": asdict(self._position),
+            "losses": [self._watchdog.first, self._watchdog.smoothed],
+            "validation_loss": self.validation_loss,
+            "tokens": self.tokens,
+        }
         return Checkpoint(step=self.step, facts=facts, tensors={**tensors, "random": torch.get_rng_state()})

@@ -33,11 +33,6 @@ class Optimizers:
         """The learning rate of the last step, of the first optimizer (Muon's where there is one)."""
         return float(self._all[0].param_groups[0]["lr"])
 
-    @property
-    def peak(self) -> float:
-        """The learning rate that the first optimizer rises to."""
-        return float(self._peaks[0])
-
     def step(self, share: float) -> None:
         """Move the parameters at `share` of the peak rates, and forget the gradients."""
         for optimizer, peak in zip(self._all, self._peaks, strict=True):

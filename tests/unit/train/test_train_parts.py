@@ -16,7 +16,7 @@ from kedge.train.checkpoints import Checkpoint, Checkpoints
 from kedge.train.muon import Muon, orthogonal
 from kedge.train.schedule import rate_share
 from kedge.train.types import Shape, TrainOptions
-from kedge.train.watchdog import Watchdog
+from kedge.train.watchdog import Watchdog, advise
 
 
 @pytest.mark.parametrize("decay", ["linear", "cosine"])
@@ -35,21 +35,28 @@ def test_a_training_of_one_step_learns_at_the_peak() -> None:
 @pytest.mark.parametrize(("loss", "norm"), [(math.nan, 1.0), (math.inf, 1.0), (1.0, math.nan)])
 def test_what_is_no_number_stops_the_training_and_names_the_step(loss: float, norm: float) -> None:
     with pytest.raises(Failed, match="step 7") as stopped:
-        Watchdog().see(7, loss=loss, norm=norm, rate=0.01)
-    assert "learning_rate" in stopped.value.hint
+        Watchdog(advice="try less").see(7, loss=loss, norm=norm)
+    assert stopped.value.hint == "try less"
 
 
 def test_a_loss_that_keeps_rising_stops_the_training() -> None:
     watchdog = Watchdog(first=2.0, smoothed=3.9)
-    watchdog.see(50, loss=5.0, norm=1.0, rate=0.01)
+    watchdog.see(50, loss=5.0, norm=1.0)
     with pytest.raises(Failed, match="diverges"):
-        watchdog.see(51, loss=9.0, norm=1.0, rate=0.01)
+        watchdog.see(51, loss=9.0, norm=1.0)
+
+
+def test_the_advice_names_the_options_that_could_help() -> None:
+    advice = advise(TrainOptions(matrix_learning_rate=0.4, clip=0.0), "bfloat16")
+    for words in ("learning_rate = 0.00075", "matrix_learning_rate = 0.1 (now 0.4)", "clip", "precision = 'float32'"):
+        assert words in advice
+    assert "matrix" not in advise(TrainOptions(optimizer="adamw"), "float32")
 
 
 def test_one_bad_batch_does_not_stop_the_training() -> None:
     watchdog = Watchdog()
     for step, loss in enumerate([2.0, 1.0, 30.0, 1.0, 1.0], start=1):
-        watchdog.see(step, loss=loss, norm=1.0, rate=0.01)
+        watchdog.see(step, loss=loss, norm=1.0)
     assert watchdog.smoothed < 3.0
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from kedge.core.errors import Failed, Invalid
+from kedge.core.ports import Silent
 from kedge.testing.progress import RecordingProgress
 from kedge.testing.training import TINY, RecordedMetrics, make_rows, tiny_options, tiny_request, tiny_train
 from kedge.train.loop import Reports
@@ -89,6 +90,43 @@ def test_killed_and_run_again_it_gives_the_same_digest(tmp_path: Path) -> None:
     assert resumed.resumed_from >= every
     assert digest(resumed.folder) == digest(whole.folder)
     assert (resumed.loss, resumed.tokens) == (whole.loss, whole.tokens)
+
+
+class Interrupting(RecordedMetrics):
+    """Breaks a training off when it reports a step."""
+
+    def log(self, name: str, value: float, step: int = 0) -> None:
+        if step >= 14:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_broken_off_and_run_again_dropout_and_losses_are_the_same(
+    trained: TrainResult, tmp_path: Path, method: Literal["full", "lora"]
+) -> None:
+    options = replace(
+        tiny_options(steps=20, checkpoint_every=5),
+        base=str(trained.folder),
+        method=method,
+        lora=LoraOptions(rank=2, dropout=0.3),
+        log_every=7,
+        validate_every=10,
+    )
+    request = tiny_request(tmp_path / "a", options, base=trained.folder)
+    with pytest.raises(KeyboardInterrupt):
+        train(request, Reports(progress=Silent(), metrics=Interrupting()))
+    resumed = train(request, Reports(progress=Silent(), metrics=RecordedMetrics()))
+    whole = tiny_train(tmp_path / "b", options, base=trained.folder)
+    assert resumed.resumed_from == 10
+    assert digest(resumed.folder) == digest(whole.folder)
+    assert (resumed.loss, resumed.validation_loss) == (whole.loss, whole.validation_loss)
+
+
+def test_killed_after_the_last_step_it_only_writes_the_model(trained: TrainResult) -> None:
+    workdir = trained.folder.parent
+    again = tiny_train(workdir, tiny_options(steps=400))
+    assert (again.resumed_from, again.steps) == (400, 400)
+    assert (again.loss, again.validation_loss) == (trained.loss, trained.validation_loss)
 
 
 def test_it_tells_how_it_goes(tmp_path: Path) -> None:
