@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()!|~^$])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]|~$])")
 _START = re.compile(r"^([-+=#]|\d+(?=[.)]))")  # a list, a heading or a rule, where a line begins
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "://": "&#58;//", "www.": "www&#46;"}
 

@@ -2,8 +2,8 @@
 
 Proportions: Wilson's score interval (Wilson 1927; recommended by Brown, Cai and DasGupta 2001, Statistical Science 16).
 Means: the studentised bootstrap (Efron and Tibshirani 1993, chapter 12; Hall 1988, Annals of Statistics 16), which at
-20 to 200 cases covers more nearly what it promises than the percentile and BCa bootstraps; where too many resamples
-are constant for it, Student's t. A mean over clusters and a mean weighted by length are ratios of two sums over the
+20 to 200 cases covers more nearly what it promises than the percentile and BCa bootstraps; with fewer than 10 units, or
+where too many resamples are constant for it, Student's t. A mean over clusters and a mean weighted by length are ratios of two sums over the
 units drawn, so one function serves all.
 """
 
@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float]
 
 _CHUNK = 2_000_000  # numbers drawn at once
+_FEW = 10  # with fewer units a resample's own spread is too uncertain to divide by
 _CONSTANT = 0.005  # share of constant resamples above which the studentised bootstrap says nothing
 
 
@@ -128,18 +129,23 @@ def _studentised(above: Floats, below: Floats, value: float, *, level: float, se
     errors = above - value * below
     features = np.stack([errors, below, errors * errors, errors * below, below * below], axis=1)
     error = float(_standard_error(features.sum(axis=0)[None, :], n)[1][0])
-    shifts, spreads = [], []
-    for weights in resamples(n, seed):
-        shift, spread = _standard_error(weights @ features, n)
-        shifts.append(shift)
-        spreads.append(spread)
-    shift, spread = np.concatenate(shifts), np.concatenate(spreads)
-    usable = spread > 1e-9 * error
-    if 1 - usable.mean() > _CONSTANT:
+    tails = _tails(features, error, level, seed) if n >= _FEW else None
+    if tails is None:
         half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
         return value - half, value + half
-    tails = np.quantile(shift[usable] / spread[usable], [0.5 - level / 2, 0.5 + level / 2])
-    return value - float(tails[1]) * error, value - float(tails[0]) * error
+    return value - tails[1] * error, value - tails[0] * error
+
+
+def _tails(features: Floats, error: float, level: float, seed: int) -> tuple[float, float] | None:
+    """The quantiles of the resamples' distance from the estimate, each in its own standard errors."""
+    n = len(features)
+    drawn = [_standard_error(weights @ features, n) for weights in resamples(n, seed)]
+    shift, spread = np.concatenate([d[0] for d in drawn]), np.concatenate([d[1] for d in drawn])
+    usable = spread > 1e-9 * error
+    if 1 - usable.mean() > _CONSTANT:
+        return None
+    low, high = np.quantile(shift[usable] / spread[usable], [0.5 - level / 2, 0.5 + level / 2])
+    return float(low), float(high)
 
 
 def _standard_error(sums: Floats, n: int) -> tuple[Floats, Floats]:

@@ -25,8 +25,8 @@ class BundleOptions:
     guards: tuple[Spec, ...] = ()
 
     def __post_init__(self) -> None:
-        if "{input}" not in self.prompt:
-            raise Invalid("the prompt has no {input} in it", hint='write prompt = "{input}\\n"')
+        if self.prompt and "{input}" not in self.prompt:
+            raise Invalid("the prompt has no {input} in it", hint="put {input} where the input belongs")
 
 
 STEP = Step(
