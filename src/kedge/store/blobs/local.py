@@ -41,7 +41,7 @@ class LocalBlobs:
         with storing(str(self.folder)):
             self._blobs.mkdir(parents=True, exist_ok=True)
             self._scratch.mkdir(exist_ok=True)
-            (self.folder / ".lock").touch(mode=0o600)
+            (self.folder / ".lock").touch()
             remove_stale(self._scratch)
         self.publish("oci-layout", LAYOUT)
 
