@@ -20,6 +20,7 @@ import kedge
 import kedge.testing
 from kedge.cli.main import line
 from kedge.config import load_config
+from kedge.core.errors import EXTRAS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -157,3 +158,13 @@ def test_lock_files_hold_nothing_but_pins_and_hashes(file: str) -> None:
 
 def test_the_core_install_has_at_most_twelve_dependencies() -> None:
     assert len(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]) <= 12
+
+
+def test_every_package_of_an_extra_has_its_install_line() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    modules = {"scikit-learn": "sklearn"}
+    for extra, requirements in extras.items():
+        names = [re.split(r"[\[<>=]", requirement)[0] for requirement in requirements]
+        assert {modules.get(each, each) for each in names} - {"kedge"} <= set(EXTRAS), extra
+    for module, extra in EXTRAS.items():
+        assert any(module in requirement.replace("scikit-learn", "sklearn") for requirement in extras[extra]), module

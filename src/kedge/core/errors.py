@@ -15,7 +15,28 @@ KedgeError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+# The modules that an extra brings, each with the smallest extra that does.
+EXTRAS: Final[Mapping[str, str]] = {
+    "accelerate": "train",
+    "jinja2": "serve",
+    "numpy": "data",
+    "obstore": "objects",
+    "openai": "demo",
+    "peft": "train",
+    "psycopg": "postgres",
+    "pyarrow": "data",
+    "rensa": "data",
+    "safetensors": "serve",
+    "scipy": "evaluate",
+    "sklearn": "evaluate",
+    "tokenizers": "serve",
+    "torch": "serve",
+    "transformers": "serve",
+    "uvloop": "serve",
+}
 
 
 class KedgeError(Exception):
@@ -90,6 +111,12 @@ class Missing(KedgeError):
     def extra(cls, package: str, extra: str) -> Missing:
         """The error for a package that comes with `kedge[extra]`."""
         return cls(f"{package} is not installed", hint=f"pip install 'kedge[{extra}]'")
+
+    @classmethod
+    def behind(cls, error: BaseException) -> Missing | None:
+        """The error behind a failed import, if an extra of ours brings the package; None otherwise."""
+        package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+        return cls.extra(package, EXTRAS[package]) if package in EXTRAS else None
 
 
 class Unavailable(KedgeError):
