@@ -1,0 +1,90 @@
+"""Answers as they come, and what gives them: the asynchronous side of an engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from kedge.core.errors import KedgeError
+from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest
+
+
+class Answering:
+    """The events of one or several requests as they come. Left before the end, what is unfinished is cancelled."""
+
+    __slots__ = ("_cancel", "_error", "_events", "_waiter", "started", "unfinished")
+
+    def __init__(self, ids: Sequence[str], cancel: Callable[[list[str]], None]) -> None:
+        self.unfinished = set(ids)
+        self.started = False
+        self._cancel = cancel
+        self._events: list[GenerationEvent] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: KedgeError | None = None
+
+    def put(self, event: GenerationEvent) -> None:
+        """Take an event from the engine."""
+        if event.id not in self.unfinished:
+            return
+        self.started = True
+        self._events.append(event)
+        if event.finish:
+            self.unfinished.discard(event.id)
+        self._wake()
+
+    def fail(self, error: KedgeError) -> None:
+        """End with an error, after the events that came before it."""
+        if self.unfinished and self._error is None:
+            self._error = error
+            self._wake()
+
+    async def next(self) -> list[GenerationEvent]:
+        """What came since the last call, waiting for something; empty when every request is finished.
+
+        Raises the error that ended it.
+        """
+        while not self._events and self._error is None and self.unfinished:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        if not self._events and self._error is not None:
+            raise self._error
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Cancel what is unfinished. Closing again does nothing."""
+        if self.unfinished:
+            self._cancel(list(self.unfinished))
+            self.unfinished.clear()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Answerer(Protocol):
+    """An engine as the gateway sees it, wherever it runs."""
+
+    @property
+    def facts(self) -> EngineFacts:
+        """What the engine is and can."""
+        ...
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it would answer now."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """How many requests it took whose answer has not begun."""
+        ...
+
+    async def ask(self, requests: Sequence[GenerationRequest]) -> Answering:
+        """Send requests; whoever asks closes the answering. `Unavailable` if the engine is not there for long."""
+        ...
+
+    async def close(self) -> None:
+        """End the engine; what is unfinished fails with `Unavailable`."""
+        ...

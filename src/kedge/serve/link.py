@@ -1,0 +1,217 @@
+"""The gateway's end of an engine process: many requests over one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from kedge.core.bundle import Bundle
+from kedge.core.errors import KedgeError, Unavailable
+from kedge.core.generation import EngineFacts, GenerationRequest, Likelihood
+from kedge.serve.answers import Answering
+from kedge.serve.frames import (
+    Cancel,
+    Command,
+    Events,
+    Frames,
+    Open,
+    Ready,
+    Score,
+    Scores,
+    Submit,
+    Trouble,
+    decode_report,
+    encode,
+)
+
+logger = logging.getLogger(__name__)
+
+_KEPT_LINES = 40
+_END_SECONDS = 5.0
+
+
+class Link(asyncio.Protocol):
+    """A started engine process. Made by `start_engine`; when the process ends, all that is unfinished fails."""
+
+    def __init__(self) -> None:
+        self.facts = EngineFacts(name="")
+        self.ended = asyncio.Event()
+        self.last_words: deque[str] = deque(maxlen=_KEPT_LINES)
+        self.process: asyncio.subprocess.Process | None = None
+        self._ready: asyncio.Future[EngineFacts] = asyncio.get_running_loop().create_future()
+        self._frames = Frames()
+        self._answering: dict[str, Answering] = {}
+        self._scoring: dict[str, asyncio.Future[list[Likelihood]]] = {}
+        self._transport: asyncio.WriteTransport | None = None
+        self._words: asyncio.Task[None] | None = None
+        self._death: Unavailable | None = None
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have no event yet."""
+        return sum(not answering.started for answering in self._answering.values())
+
+    def ask(self, requests: Sequence[GenerationRequest]) -> Answering:
+        """Send requests. `Unavailable` if the process has ended."""
+        self._check()
+        answering = Answering([request.id for request in requests], self._cancel)
+        for request in requests:
+            self._answering[request.id] = answering
+        self._send(Submit(requests=list(requests)))
+        return answering
+
+    async def score(self, id: str, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
+        """The likelihoods of completions. Raises what the engine raised."""
+        self._check()
+        scored: asyncio.Future[list[Likelihood]] = asyncio.get_running_loop().create_future()
+        self._scoring[id] = scored
+        self._send(Score(id=id, pairs=list(pairs)))
+        try:
+            return await scored
+        finally:
+            self._scoring.pop(id, None)
+
+    async def opened(self, bundle: Bundle, folder: Path) -> None:
+        """Have the process load a bundle, and wait until it has. Raises why it cannot."""
+        self._send(Open(bundle=bundle, folder=str(folder)))
+        try:
+            self.facts = await self._ready
+        except Unavailable as error:
+            if error is not self._death:
+                raise
+            said = await self.epitaph()
+            raise Unavailable(f"the engine died while loading: {said}", hint="its last words are in the log") from error
+
+    async def epitaph(self) -> str:
+        """How the process ended, once it has: its last line and its exit code."""
+        code = await self.process.wait() if self.process is not None else None
+        if self._words is not None:
+            await self._words
+        last = self.last_words[-1] if self.last_words else "without a word"
+        return f"{last} (exit code {code})"
+
+    async def close(self) -> None:
+        """End the process, by force if it does not end by itself."""
+        if self._transport is not None:
+            self._transport.close()
+        if self.process is not None:
+            try:
+                await asyncio.wait_for(self.process.wait(), _END_SECONDS)
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        if self._words is not None:
+            await self._words
+        self._fail(Unavailable("the engine was stopped", hint="try again"))
+
+    def keep_words(self, words: asyncio.StreamReader) -> None:
+        """Keep the last lines the process writes, for when it fails."""
+        self._words = asyncio.create_task(self._listen(words))
+
+    # The asyncio.Protocol.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where to write."""
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one without saying so
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what the engine says."""
+        for body in self._frames.feed(data):
+            report = decode_report(body)
+            match report:
+                case Events(events=events):
+                    for event in events:
+                        answering = self._answering.get(event.id)
+                        if answering is not None:
+                            answering.put(event)
+                            if event.finish:
+                                del self._answering[event.id]
+                case Ready(facts=facts):
+                    self._ready.set_result(facts)
+                case Scores(id=id, likelihoods=likelihoods):
+                    if id in self._scoring:
+                        self._scoring[id].set_result(likelihoods)
+                case Trouble(id=id):
+                    waiter = self._scoring.get(id) if id else self._ready
+                    if waiter is not None and not waiter.done():
+                        waiter.set_exception(report.error())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The process is gone: everything unfinished fails."""
+        self._transport = None
+        self._death = Unavailable("the engine stopped while it was answering", hint="it is being restarted: try again")
+        self._fail(self._death)
+        self.ended.set()
+
+    def _fail(self, error: KedgeError) -> None:
+        for answering in set(self._answering.values()):
+            answering.fail(error)
+        self._answering.clear()
+        for scored in self._scoring.values():
+            if not scored.done():
+                scored.set_exception(error)
+        self._scoring.clear()
+        if not self._ready.done():
+            self._ready.set_exception(error)
+            self._ready.exception()  # nobody may be waiting for it any more
+
+    def _check(self) -> None:
+        if self._transport is None:
+            raise Unavailable("the engine is not running", hint="it is being restarted: try again")
+
+    def _send(self, command: Command) -> None:
+        if self._transport is not None:
+            self._transport.write(encode(command))
+
+    def _cancel(self, ids: list[str]) -> None:
+        for cancelled in ids:
+            self._answering.pop(cancelled, None)
+        self._send(Cancel(ids=ids))
+
+    async def _listen(self, words: asyncio.StreamReader) -> None:
+        while line := await words.readline():
+            self.last_words.append(line.decode(errors="replace").rstrip())
+
+
+async def start_engine(bundle: Bundle, folder: Path, *, seconds: float) -> Link:
+    """Start a process with the engine of a bundle whose files lie in `folder`; it is loaded when this returns.
+
+    Raises what the engine raised; `Unavailable` with its last words if it died, or took longer than `seconds`.
+    """
+    link = Link()
+    try:
+        await _connect(link)
+        await asyncio.wait_for(link.opened(bundle, folder), seconds)
+    except TimeoutError as error:
+        await link.close()
+        raise Unavailable(f"the engine did not load within {seconds:g} seconds", hint="give it more time") from error
+    except BaseException:
+        await link.close()
+        raise
+    return link
+
+
+async def _connect(link: Link) -> None:
+    ours, theirs = socket.socketpair()
+    try:
+        with theirs:
+            link.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "kedge.serve.worker", str(theirs.fileno()), str(os.getpid())),
+                pass_fds=[theirs.fileno()],
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        assert link.process.stderr is not None
+        link.keep_words(link.process.stderr)
+        await asyncio.get_running_loop().create_connection(lambda: link, sock=ours)
+    except BaseException:
+        ours.close()
+        raise
