@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from kedge.app.project import Project
 from kedge.core.address import Address, parse_address
-from kedge.core.errors import Invalid, NotFound
+from kedge.core.errors import Broken, Invalid, NotFound, Unavailable
 from kedge.core.ledger import Ledger
 from kedge.core.model import AliasMove, ModelVersion
 from kedge.core.release import Release, Role
 from kedge.store.blobs.index import publish_refs, ref_name
+
+logger = logging.getLogger(__name__)
 
 
 def resolve(ledger: Ledger, address: str, *, exact: bool = False) -> ModelVersion:
@@ -82,11 +85,17 @@ def _release(endpoint: str, version: ModelVersion, move: AliasMove) -> Release:
 
 
 def publish(project: Project, tx: Ledger) -> None:
-    """Write every version and alias into the blob store's index, inside the transaction that changed them."""
+    """Write every version and alias into the blob store's index, inside the transaction that changed them.
+
+    The index only serves stock tools and is written whole each time: where it cannot be, a rollback still happens.
+    """
     bundles = {(version.name, version.version): version.bundle for version in tx.models.versions()}
     refs = {ref_name(name, number): bundle for (name, number), bundle in bundles.items()}
     refs |= {ref_name(alias.model, alias.alias): bundles[alias.model, alias.after] for alias in tx.models.aliases()}
-    publish_refs(project.blobs, refs)
+    try:
+        publish_refs(project.blobs, refs)
+    except (NotFound, Broken, Unavailable) as error:
+        logger.warning("the index of the blob store was not written", extra={"error": error.message})
 
 
 def standing(last: AliasMove) -> AliasMove:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import datetime
 
 import msgspec
 
 from kedge.app.project import Project, private_file
-from kedge.core.errors import Broken
+from kedge.core.errors import Broken, NotFound
 from kedge.core.evaluation import Gate, Verdict
 from kedge.core.hashing import canonical, digest
 from kedge.core.ledger import Ledger
@@ -85,9 +86,16 @@ def _evidence(tx: Ledger, recorded: RecordedVerdict, key: Signer) -> Evidence:
         id=recorded.id,
         verdict=verdict,
         authentic=genuine,
-        gate_set=tx.verdicts.gate(verdict.gate)[1],
+        gate_set=_set_at(tx, verdict.gate),
         evaluated=min((run.started for run in made), default=None),
     )
+
+
+def _set_at(tx: Ledger, gate: str) -> datetime | None:
+    try:
+        return tx.verdicts.gate(gate)[1]
+    except NotFound:
+        return None
 
 
 def gates_in_force(project: Project, model: str) -> list[Gate]:

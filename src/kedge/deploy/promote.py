@@ -97,8 +97,10 @@ def _object(evidence: Evidence, gate: Gate) -> list[str]:
     """Everything that speaks against one verdict."""
     if not evidence.authentic:
         return [f"gate {gate.name}: verdict {evidence.id[:19]} does not carry this project's signature"]
-    if evidence.gate_set is None or evidence.evaluated is None:
+    if evidence.evaluated is None:
         return [f"gate {gate.name}: the run that made the evaluation is not on record"]
+    if evidence.gate_set is None:
+        return [f"gate {gate.name}: its rules were never stored, so nobody knows when they were set"]
     if evidence.gate_set > evidence.evaluated:
         times = f"set at {_time(evidence.gate_set)}, the evaluation began at {_time(evidence.evaluated)}"
         return [f"gate {gate.name} was set after the evaluation it judges had begun: {times}"]

@@ -136,3 +136,9 @@ def yard(open_yard: Callable[[], Project]) -> Yard:
     made = Yard(open_yard())
     made.set_gate()
     return made
+
+
+@pytest.fixture
+def make_yard() -> type[Yard]:
+    """A yard in any project, with its gate not yet set."""
+    return Yard

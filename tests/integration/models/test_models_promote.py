@@ -10,6 +10,7 @@ import pytest
 
 from kedge.app import audit, models
 from kedge.app.project import Project
+from kedge.app.verdicts import gates_in_force
 from kedge.core.errors import Conflict, Invalid, NotFound, Refused
 from kedge.core.release import Endpoint, Role
 
@@ -114,6 +115,36 @@ def test_the_signing_key_is_private(yard: Any) -> None:
     assert (yard.project.state / "signing.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_verdict_rewritten_in_the_ledger_does_not_count(yard: Any) -> None:
+    version = yard.make_version("bad", 0.2)
+    with yard.project.ledger._database.write() as connection:
+        connection.exec_driver_sql("UPDATE verdicts SET body = replace(body, 'fail', 'pass'), outcome = 'pass'")
+
+    with pytest.raises(Refused, match="signature"):
+        models.promote(yard.project, version.address)
+
+
+def test_a_gate_set_after_the_evaluation_began_does_not_count(open_yard: Callable[[], Project], make_yard: Any) -> None:
+    yard = make_yard(open_yard())
+    version = yard.make_version("good")
+    yard.set_gate()
+
+    with pytest.raises(Refused, match="was set after the evaluation"):
+        models.promote(yard.project, version.address)
+
+
+def test_each_model_answers_to_the_gate_its_own_stages_name(open_yard: Callable[[], Project], tmp_path: Path) -> None:
+    toml = (tmp_path / "kedge.toml").read_text()
+    second = toml.split("[stages.gate]")[1].replace("[stages.register]", "[stages.register2]")
+    second = second.replace('model = "letters"', 'model = "digits"').replace("0.55", "0.9")
+    (tmp_path / "kedge.toml").write_text(f"{toml}\n[stages.strict]{second}")
+    project = open_yard()
+
+    assert [gate.name for gate in gates_in_force(project, "letters")] == ["gate"]
+    assert [gate.name for gate in gates_in_force(project, "digits")] == ["strict"]
+    assert [gate.name for gate in gates_in_force(project, "imported")] == ["gate", "strict"]
+
+
 def test_a_gate_changed_after_the_evaluation_does_not_count(
     yard: Any, open_yard: Callable[[], Project], tmp_path: Path
 ) -> None:
@@ -148,6 +179,14 @@ def test_rollback_returns_to_the_exact_bundle_before(yard: Any) -> None:
     assert actions(yard.project)[-1] == "rollback"
     with pytest.raises(Refused, match="no earlier version"):
         models.rollback(yard.project, "letters")
+
+
+def test_rollback_happens_even_when_the_blobs_of_another_version_are_gone(yard: Any) -> None:
+    for name in ("one", "two", "three"):
+        models.promote(yard.project, yard.make_version(name).address)
+    yard.project.blobs.delete(yard.project.ledger.models.version("letters", 1).bundle)
+
+    assert models.rollback(yard.project, "letters").after == 2
 
 
 def test_history_tells_what_was_in_force_and_why(yard: Any) -> None:

@@ -110,6 +110,11 @@ def test_an_evaluation_that_no_run_recorded_does_not_count() -> None:
         decide(make_wish(), [GATE], [make_evidence(evaluated=None)])
 
 
+def test_rules_that_were_never_stored_do_not_count() -> None:
+    with pytest.raises(Refused, match="never stored"):
+        decide(make_wish(), [GATE], [make_evidence(gate_set=None)])
+
+
 def test_without_a_gate_in_force_nothing_may_take_a_protected_alias() -> None:
     with pytest.raises(Refused, match="no gate is in force"):
         decide(make_wish(), [], [make_evidence()])

@@ -114,3 +114,13 @@ def test_equals_are_promoted_at_most_as_often_as_alpha_says() -> None:
     )
 
     assert passed / 400 <= 0.05
+
+
+def test_graded_equals_are_promoted_at_most_as_often_as_alpha_says() -> None:
+    random = np.random.default_rng(4)
+    passed = 0
+    for _ in range(120):
+        a = random.uniform(0, 1, 40)
+        passed += compare(scores(a), scores(a + random.laplace(0, 0.2, 40)), Question()).verdict is Outcome.PASS
+
+    assert passed / 120 <= 0.05
