@@ -16,6 +16,7 @@ from kedge.core.dataset import DatasetManifest, Segment, Split
 from kedge.core.hashing import canonical
 from kedge.core.manifest import decode, write_artifact
 from kedge.core.ports import BlobStore, Progress
+from kedge.core.spec import to_plain
 from kedge.data.duplicates import cluster_near, drop_exact
 from kedge.data.ingest import ingest
 from kedge.data.locate import encode_ids
@@ -105,10 +106,10 @@ def recipe(request: BuildRequest) -> Mapping[str, Any]:
     """How the dataset is made, without where its files lie on this machine."""
     sources = []
     for bound in request.sources:
-        options = msgspec.to_builtins(bound.options)
+        options = to_plain(bound.options)
         options.pop("path", None)
         sources.append({"name": bound.source.name, "args": options})
-    steps = {name: msgspec.to_builtins(getattr(request, name)) for name in ("normalise", "duplicates", "split")}
+    steps = {name: to_plain(getattr(request, name)) for name in ("normalise", "duplicates", "split")}
     return {"sources": sources, **steps}
 
 

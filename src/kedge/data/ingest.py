@@ -57,7 +57,7 @@ def ingest(sources: Sequence[BoundSource], root: Path, progress: Progress) -> Cl
 
 
 def _results(parts: Sequence[_Part]) -> Iterator[list[Row | Reject]]:
-    processes = min(PROCESSES, len(os.sched_getaffinity(0)), len(parts) // BATCH)
+    processes = min(PROCESSES, os.cpu_count() or 1, len(parts) // BATCH)
     if processes < 2 or sum(_size(part.file.path) for part in parts) < WORTHWHILE:
         yield from map(_read, parts)
         return

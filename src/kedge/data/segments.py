@@ -17,6 +17,7 @@ from kedge.core.ports import BlobStore
 SEGMENT_BYTES = 32 << 20
 GROUP_ROWS = 2048  # a single row is read by unpacking its group
 GROUP_CHARS = 1 << 20
+FOOTER = 2048  # bytes at the end of a file that one row group may take
 MEDIA_TYPE = "application/vnd.apache.parquet"
 
 ROWS = pa.schema(
@@ -65,15 +66,16 @@ def _files(rows: Iterable[Placed], folder: Path) -> Iterator[tuple[Path, int]]:
     groups = _groups(rows)
     group = next(groups, None)
     while group is not None:
-        path, count = folder / "segment.parquet", 0
+        path, count, groups_written = folder / "segment.parquet", 0, 0
         with (
             path.open("wb") as file,
             pq.ParquetWriter(file, ROWS, compression="zstd", use_dictionary=["source"]) as out,
         ):
             while group is not None:
                 table = _table(group)
-                if count and file.tell() + table.nbytes > SEGMENT_BYTES:
+                if count and file.tell() + table.nbytes + FOOTER * (groups_written + 1) > SEGMENT_BYTES:
                     break
+                groups_written += 1
                 out.write_table(table, row_group_size=len(group))
                 count += len(group)
                 group = next(groups, None)
