@@ -55,9 +55,11 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
-    """`[gateway]`: limits of every endpoint. 0 requests a minute means no limit."""
+    """`[gateway]`: limits of every endpoint. 0 means no limit for prompts but the model's context, and for requests a
+    minute, which are counted by key. `max_waiting` requests are under way at once."""
 
     max_body_bytes: int = 1_000_000
+    max_prompt_tokens: int = 0
     max_tokens: int = 1024
     max_choices: int = 8
     max_waiting: int = 256
