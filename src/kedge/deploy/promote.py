@@ -103,7 +103,7 @@ def _object(evidence: Evidence, gate: Gate) -> list[str]:
         return [f"gate {gate.name}: its rules were never stored, so nobody knows when they were set"]
     if evidence.gate_set > evidence.evaluated:
         times = f"set at {_time(evidence.gate_set)}, the evaluation began at {_time(evidence.evaluated)}"
-        return [f"gate {gate.name} was set after the evaluation it judges had begun: {times}"]
+        return [f"gate {gate.name} was set after the evaluation it judges had begun ({times}): judge it by other cases"]
     return [_say(finding) for finding in evidence.verdict.findings if finding.outcome is not Outcome.PASS] or (
         []
         if evidence.verdict.outcome is Outcome.PASS

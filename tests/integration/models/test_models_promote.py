@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +12,7 @@ import pytest
 
 from kedge.app import audit, models
 from kedge.app.project import Project
-from kedge.app.verdicts import gates_in_force
+from kedge.app.verdicts import gates_in_force, signer
 from kedge.core.errors import Conflict, Invalid, NotFound, Refused
 from kedge.core.release import Endpoint, Role
 
@@ -143,6 +145,20 @@ def test_each_model_answers_to_the_gate_its_own_stages_name(open_yard: Callable[
     assert [gate.name for gate in gates_in_force(project, "letters")] == ["gate"]
     assert [gate.name for gate in gates_in_force(project, "digits")] == ["strict"]
     assert [gate.name for gate in gates_in_force(project, "imported")] == ["gate", "strict"]
+
+
+def test_processes_that_need_the_signing_key_at_once_agree_on_one(yard: Any) -> None:
+    script = (
+        "import sys; from kedge.app.project import open_project; from kedge.app.verdicts import signer; "
+        "print(signer(open_project(sys.argv[1])).public.hex())"
+    )
+    command = [sys.executable, "-c", script, str(yard.project.root)]
+
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    keys = [process.communicate()[0] for process in processes]
+
+    assert all(process.returncode == 0 for process in processes)
+    assert set(keys) == {f"{signer(yard.project).public.hex()}\n"}
 
 
 def test_a_gate_changed_after_the_evaluation_does_not_count(
