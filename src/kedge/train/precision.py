@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Literal
 
 import torch
 
 from kedge.core.errors import Invalid
+
+logger = logging.getLogger(__name__)
 
 FAST = ("avx512_bf16", "amx_bf16")
 
@@ -27,6 +30,7 @@ def choose_precision(wanted: Literal["auto", "float32", "bfloat16"]) -> torch.dt
         raise Invalid(
             f"this processor has no fast bfloat16 ({' or '.join(FAST)})", hint="set precision = 'float32' or 'auto'"
         )
+    logger.warning("no fast bfloat16 on this processor: computing in float32")
     return torch.float32
 
 

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from heapq import nsmallest
 from pathlib import Path
@@ -38,8 +38,8 @@ class TrainRequest:
     folder with the tokenizer's files. Checkpoints and the result are written to `workdir`."""
 
     options: TrainOptions
-    rows: Sequence[Row]
-    validation: Sequence[Row]
+    rows: Iterable[Row]
+    validation: Iterable[Row]
     tokenizer: Path
     base: Path | None
     workdir: Path
@@ -97,7 +97,7 @@ def _encode(request: TrainRequest, tokenizer: Any) -> Data:
     data = Data(train=encoder.encode(request.rows), validation=encoder.encode(watched))
     if not len(data.train):
         raise Invalid(
-            f"there is nothing to learn from: {len(request.rows)} rows, {data.train.skipped} of them too long",
+            f"there is nothing to learn from: {data.train.skipped} rows, all too long",
             hint=f"check the train split of the dataset, and max_tokens = {options.max_tokens}",
         )
     return data

@@ -25,8 +25,8 @@ def work(context: StepContext, options: TrainOptions) -> StepResult:
     dataset = context.inputs["dataset"].digest
     request = TrainRequest(
         options=options,
-        rows=list(read_rows(context.blobs, dataset, Split.TRAIN)),
-        validation=list(read_rows(context.blobs, dataset, Split.VALIDATION)),
+        rows=read_rows(context.blobs, dataset, Split.TRAIN),
+        validation=read_rows(context.blobs, dataset, Split.VALIDATION),
         tokenizer=_tokenizer(context, base),
         base=base,
         workdir=context.workdir,
