@@ -101,7 +101,7 @@ def _line(
     project: Project, records: LedgerRecords, *, stages: Sequence[str], sets: Sequence[str], force: bool
 ) -> _Line:
     config = project.config.with_sets(sets)
-    nodes = select(order([_stage(project, config, name) for name in config.stages]), stages)
+    nodes = select(_order(config, [_stage(project, config, name) for name in config.stages]), stages)
     if not nodes:
         raise Invalid(f"{config.file.name} has no stages", hint="add one, as [stages.data], or see kedge init")
     memory = CodeMemory(project.state / "cache" / "code")
@@ -117,6 +117,14 @@ def _line(
 
     planner = Planner(records, look, modules=memory.modules, forced=forced)
     return _Line(nodes=tuple(nodes), planner=planner, memory=memory)
+
+
+def _order(config: Config, stages: Sequence[Stage]) -> list[Node]:
+    try:
+        return order(stages)
+    except Invalid as error:
+        where = config.place(tuple(error.address.split(".")))
+        raise Invalid(f"{where}: {error.message}", address=error.address, hint=error.hint) from error
 
 
 def _stage(project: Project, config: Config, name: str) -> Stage:

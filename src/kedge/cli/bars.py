@@ -51,11 +51,14 @@ class Bars:
             self._progress.update(self._task, facts=facts)
 
     def say(self, line: str) -> None:
-        """A line above the bar; the bar itself goes until the next task starts."""
+        """A line above the bar."""
+        self._progress.console.print(Text.from_ansi(line))
+
+    def end(self) -> None:
+        """The bar goes until the next task starts."""
         if self._task is not None:
             self._progress.remove_task(self._task)
             self._task = None
-        self._progress.console.print(Text.from_ansi(line))
 
     def close(self) -> None:
         """Take the bar away."""

@@ -6,6 +6,7 @@ Ctrl-C. With `--json` the one object on stdout is the result or `{"error": {...}
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -18,10 +19,12 @@ import click
 
 from kedge import log
 from kedge.core.catalogue import nearest
-from kedge.core.errors import Broken, Invalid, KedgeError
+from kedge.core.errors import Broken, Invalid, KedgeError, Unavailable
+from kedge.core.extras import missing
 from kedge.plugins import find_versions
 
 INTERRUPTED = 130
+_OUTSIDE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE}  # nobody's bug
 
 
 class Entry(NamedTuple):
@@ -135,6 +138,10 @@ def _translate(error: Exception) -> KedgeError:
         return Invalid(error.format_message(), hint=f"{where} --help")
     if isinstance(error, click.ClickException):
         return Invalid(error.format_message())
+    if isinstance(error, ModuleNotFoundError) and (absent := missing(error)):
+        return absent
+    if isinstance(error, OSError) and error.errno in _OUTSIDE:
+        return Unavailable(f"the system refuses: {error}", hint="check permissions and free space, and try again")
     said = str(error) or "without a word"
     return Broken(
         f"kedge itself failed: {type(error).__name__}: {said}",

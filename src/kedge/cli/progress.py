@@ -16,8 +16,8 @@ import click
 from kedge.core.ports import Progress, Silent
 
 EVERY = 5.0  # seconds between two plain lines about one task
-WORDS = {"skipped": "up to date", "succeeded": "done", "failed": "failed", "blocked": "not run"}
-COLOURS = {"skipped": "cyan", "succeeded": "green", "failed": "red", "blocked": "yellow", "running": ""}
+WORDS = {"skipped": "up to date", "succeeded": "done", "failed": "failed"}
+COLOURS = {"skipped": "cyan", "succeeded": "green", "failed": "red"}
 
 
 class Screen(Protocol):
@@ -37,6 +37,10 @@ class Screen(Protocol):
 
     def say(self, line: str) -> None:
         """A line that stays."""
+        ...
+
+    def end(self) -> None:
+        """The current task is over."""
         ...
 
     def close(self) -> None:
@@ -64,7 +68,7 @@ class Lines:
 
     def tell(self, facts: str) -> None:
         """Say them if nothing was said for a while."""
-        if time.monotonic() - self._told >= EVERY:
+        if self._name and time.monotonic() - self._told >= EVERY:
             self._told = time.monotonic()
             done = f"{self._done}/{self._total}" if self._total else str(self._done)
             self.say(f"{self._name} {done} {facts}".rstrip())
@@ -72,6 +76,10 @@ class Lines:
     def say(self, line: str) -> None:
         """One line."""
         click.echo(line, err=True)
+
+    def end(self) -> None:
+        """What is told next is about something else."""
+        self._name = ""
 
     def close(self) -> None:
         """Nothing to leave."""
@@ -85,6 +93,7 @@ class Live:
         self._bars = False
         self._stage = ""
         self._facts: dict[str, Any] = {}
+        self._skipped: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +105,7 @@ class Live:
 
     def say(self, line: str) -> None:
         """A line that stays, above the bars."""
+        self._tell_skipped()
         self._screen.say(line)
 
     def start(self, total: int | None, label: str) -> None:
@@ -120,13 +130,26 @@ class Live:
         self._screen.tell(written(self._facts))
 
     def _turn(self, *, stage: str, state: str, why: str = "", seconds: float = 0.0, **_more: Any) -> None:
+        self._screen.end()
+        facts, self._facts = self._facts, {}
         self._stage = stage if state == "running" else ""
-        word = click.style(WORDS.get(state, state), fg=COLOURS.get(state) or None)
+        if state == "skipped":
+            self._skipped.append(stage)
+            return
+        self._tell_skipped()
+        told = f"  {written(facts)}" if state == "succeeded" and facts else ""
         took = f" in {span(seconds)}" if seconds else ""
-        reason = f" ({why})" if why else ""
-        facts = f"  {written(self._facts)}" if state == "succeeded" and self._facts else ""
-        self._facts = {}
-        self._screen.say(f"{stage}: {word}{took}{reason}{facts}")
+        self._screen.say(f"{stage}: {_coloured(state)}{took}{f' ({why})' if why else ''}{told}")
+
+    def _tell_skipped(self) -> None:
+        """Stages that need nothing share a line, and when nothing else happens there is nothing to say of them."""
+        if self._skipped:
+            self._screen.say(f"{', '.join(self._skipped)}: {_coloured('skipped')}")
+            self._skipped = []
+
+
+def _coloured(state: str) -> str:
+    return click.style(WORDS.get(state, state), fg=COLOURS.get(state) or None)
 
 
 def open_progress(*, quiet: bool) -> Live | Quiet:

@@ -19,7 +19,9 @@ def order(stages: Sequence[Stage]) -> list[Node]:
     def place(name: str, path: tuple[str, ...]) -> None:
         if name in path:
             circle = " -> ".join([*path[path.index(name) :], name])
-            raise Invalid(f"the stages go round in a circle: {circle}", address=name, hint="break it at one input")
+            raise Invalid(
+                f"the stages go round in a circle: {circle}", address=f"stages.{name}", hint="break it at one input"
+            )
         if name in placed:
             return
         for source in nodes[name].sources.values():

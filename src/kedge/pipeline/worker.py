@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from kedge.core.errors import KedgeError
+from kedge.core.extras import missing
 from kedge.core.step import StepContext, StepResult
 from kedge.pipeline.events import (
     Advanced,
@@ -145,6 +146,9 @@ def main() -> int:
         try:
             result = work(job, reporter)
             reporter.send(from_result(result))
+        except ModuleNotFoundError as error:
+            reporter.send(_errored(missing(error) or error))
+            return 1
         except Exception as error:
             reporter.send(_errored(error))
             return 1

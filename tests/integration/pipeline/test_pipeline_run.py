@@ -172,6 +172,13 @@ def test_an_unknown_step_names_its_line(open_tiny: Open) -> None:
     assert wrong.value.hint == "did you mean 'count'?"
 
 
+def test_a_wrong_input_names_its_line(open_tiny: Open) -> None:
+    with pytest.raises(Invalid) as wrong:
+        runs.run(open_tiny(LINE.replace("value = 100", 'inputs = { report = "secnd" }')))
+    assert wrong.value.message == "kedge.toml:15: stage 'third': no stage is called 'secnd'"
+    assert wrong.value.hint == "did you mean 'second'?"
+
+
 def test_explain_changes_nothing(open_tiny: Open) -> None:
     project = open_tiny()
     assert reasons(project)["third"] == "run: never run (after second)"

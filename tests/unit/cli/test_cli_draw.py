@@ -60,13 +60,14 @@ def test_facts_are_written_for_people() -> None:
 def test_progress_in_a_pipe_is_lines(capsys: pytest.CaptureFixture[str]) -> None:
     with open_progress(quiet=False) as progress:
         progress.note(stage="data", state="skipped")
+        progress.note(stage="tokenizer", state="skipped")
         progress.note(stage="train", state="running", why="never run")
         progress.start(10, "training")
         progress.note(loss=0.5)
         progress.advance(10)
         progress.note(stage="train", state="succeeded", seconds=2.0)
     assert capsys.readouterr().err.splitlines() == [
-        "data: up to date",
+        "data, tokenizer: up to date",
         "train: running (never run)",
         "train: training (10)",
         "train: done in 2.0 s  loss 0.5",

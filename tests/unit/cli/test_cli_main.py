@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -91,6 +92,20 @@ def test_what_is_unexpected_is_a_bug_of_ours_without_a_traceback(
     assert "Traceback" not in err
     assert main(["--debug", "run"]) == 70
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_missing_package_names_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand_in(monkeypatch, ModuleNotFoundError("No module named 'torch'", name="torch.nn"))
+    assert main(["run"]) == errors.Missing.exit_code
+    assert capsys.readouterr().err == "error: torch is not installed\n  pip install 'kedge[train]'\n"
+
+
+def test_a_full_disk_is_not_our_bug(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    stand_in(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    assert main(["run"]) == errors.Unavailable.exit_code
+    assert "No space left on device" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
