@@ -135,6 +135,7 @@ def work(job: Job, reporter: Reporter) -> StepResult:
 def main() -> int:
     """Read the job, do it, report."""
     _die_with_parent(os.getppid())
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
     line = sys.stdin.buffer.readline()
     threading.Thread(target=_watch_parent, name="watch-parent", daemon=True).start()
     with os.fdopen(int(sys.argv[1]), "wb") as stream:
