@@ -10,10 +10,9 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
@@ -30,7 +29,7 @@ from kedge.core.settings import (
     StoreSettings,
     TrackingSettings,
 )
-from kedge.core.toml import KeyPath, find_lines
+from kedge.core.toml import KeyPath, find_lines, find_unknown
 
 T = TypeVar("T")
 
@@ -294,7 +293,13 @@ def _read(
     reserved: set[str] | None = None,
 ) -> T:
     """A table as its type. `Invalid` with place, key and what was expected."""
-    _check_keys(kind, raw, path, where, reserved or set())
+    unknown = find_unknown(kind, raw, path)
+    if unknown is not None:
+        raise Invalid(
+            f"{where(unknown.path)}: unknown key {unknown.path[-1]!r} in [{'.'.join(unknown.path[:-1])}]",
+            address=".".join(unknown.path),
+            hint=nearest(unknown.path[-1], {*unknown.known, *(reserved or ())}),
+        )
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
@@ -310,33 +315,3 @@ def _plain(said: str) -> str:
     """msgspec's words in ours."""
     said = said.replace("Object missing required field", "missing key").replace("Expected", "expected")
     return said.replace("`", "'")
-
-
-def _check_keys(
-    kind: Any, raw: Any, path: KeyPath, where: Callable[[KeyPath], str], reserved: set[str] | None = None
-) -> None:
-    """Refuse keys that `kind` does not have, at any depth."""
-    if is_dataclass(kind) and isinstance(raw, Mapping):
-        hints = get_type_hints(kind)
-        known = [each.name for each in fields(kind)]
-        for key, value in raw.items():
-            if key not in known:
-                table = f"[{'.'.join(path)}]"
-                raise Invalid(
-                    f"{where((*path, key))}: unknown key {key!r} in {table}",
-                    address=".".join((*path, key)),
-                    hint=nearest(key, {*known, *(reserved or ())}),
-                )
-            _check_keys(hints[key], value, (*path, key), where)
-        return
-    origin, inner = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        shapes = [each for each in inner if is_dataclass(each) or get_args(each)]
-        if len(shapes) == 1:
-            _check_keys(shapes[0], raw, path, where)
-    elif isinstance(raw, Mapping) and len(inner) == 2:
-        for key, value in raw.items():
-            _check_keys(inner[1], value, (*path, key), where)
-    elif isinstance(raw, list) and inner:
-        for number, value in enumerate(raw):
-            _check_keys(inner[0], value, (*path, str(number)), where)

@@ -1,9 +1,12 @@
-"""Where each key of a TOML text stands, so that an error can name the line."""
+"""Where each key of a TOML text stands, and which keys a type does not have, so that an error can name the line."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 KeyPath = tuple[str, ...]
 
@@ -24,6 +27,41 @@ def find_lines(text: str) -> Mapping[KeyPath, int]:
     scanner = _Scanner(text)
     scanner.document()
     return scanner.lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownKey:
+    """A key that the type at its place does not have, and those that it has."""
+
+    path: KeyPath
+    known: tuple[str, ...]
+
+
+def find_unknown(kind: Any, raw: Any, path: KeyPath = ()) -> UnknownKey | None:
+    """The first key in `raw` that `kind`, or a type inside it at any depth, does not have."""
+    if get_origin(kind) in (Union, UnionType):
+        shapes = [each for each in get_args(kind) if is_dataclass(each) or get_args(each)]
+        return find_unknown(shapes[0], raw, path) if len(shapes) == 1 else None
+    if is_dataclass(kind) and isinstance(raw, Mapping):
+        known = tuple(each.name for each in fields(kind))
+        stranger = next((key for key in raw if key not in known), None)
+        if stranger is not None:
+            return UnknownKey(path=(*path, stranger), known=known)
+    found = (find_unknown(each, value, (*path, key)) for key, each, value in _inner(kind, raw))
+    return next((unknown for unknown in found if unknown is not None), None)
+
+
+def _inner(kind: Any, raw: Any) -> list[tuple[str, Any, Any]]:
+    """The values inside a value, each with its key and its type."""
+    arguments = get_args(kind)
+    if is_dataclass(kind) and isinstance(raw, Mapping):
+        hints = get_type_hints(kind)
+        return [(key, hints[key], value) for key, value in raw.items() if key in hints]
+    if isinstance(raw, Mapping) and len(arguments) == 2:
+        return [(key, arguments[1], value) for key, value in raw.items()]
+    if isinstance(raw, list) and arguments:
+        return [(str(number), arguments[0], value) for number, value in enumerate(raw)]
+    return []
 
 
 class _Scanner:

@@ -34,6 +34,7 @@ class Options:
     rate: float = 0.1
     lora: Lora = field(default_factory=Lora)
     rules: tuple[Rule, ...] = ()
+    base: Lora | None = None
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -121,6 +122,7 @@ def test_a_mistake_names_its_line_and_the_nearest_key(tmp_path: Path, text: str,
             'steps = 1\nrules = [\n  { metric = "a" },\n  { metric = 3 },\n]',
             "kedge.toml:5: stages.train.rules.1.metric: expected 'str', got 'int'",
         ),
+        ("steps = 1\nbase.ranc = 3", "kedge.toml:3: unknown key 'ranc' in [stages.train.base]"),
         ("rate = 1.5", "kedge.toml:1: stages.train: missing key 'steps'"),
         ("steps = 0", "kedge.toml:1: steps must be at least 1"),
     ],
