@@ -104,8 +104,11 @@ def walk(project: Project, receipt: str, *, text: str = "", k: int = NEAREST, pa
     parsed = parse_receipt(receipt, project.secret)
     gaps: list[str] = []
     answer = _answer(project, parsed, 0.0 if text else patience)
+    words = text or (_words(answer) if answer else "")
     if answer is None:
-        gaps.append("the trace was dropped or is purged, so what was asked and answered is not known")
+        gaps.append("the trace was dropped or is purged: --text gives what was answered")
+    elif not words:
+        gaps.append("the gateway keeps no texts: --text gives what was answered")
     model = read_bundle(project.blobs, parsed.bundle).model
     learned = _learned(project, model)
     found = Walk(
@@ -124,7 +127,6 @@ def walk(project: Project, receipt: str, *, text: str = "", k: int = NEAREST, pa
     if kind_of(project, dataset) is None:
         return replace(found, gaps=(*gaps, f"the dataset {dataset} is deleted"))
     manifest = read_dataset(project.blobs, dataset)
-    words = text or (_words(answer) if answer else "")
     index = _index(project, dataset)
     return replace(
         found,
@@ -188,7 +190,7 @@ def _nearest(project: Project, dataset: str, index: str, text: str, k: int) -> t
 
 def _words(answer: Trace) -> str:
     """What was asked and answered, as text."""
-    return f"{plain_text(answer.prompt)}\n{plain_text(answer.answer)}"
+    return "\n".join(filter(None, (plain_text(answer.prompt), plain_text(answer.answer))))
 
 
 def plain_text(given: str) -> str:

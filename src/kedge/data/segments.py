@@ -14,7 +14,7 @@ from kedge.core.dataset import Reject, Row, Segment, Split
 from kedge.core.hashing import canonical
 from kedge.core.ports import BlobStore
 
-SEGMENT_BYTES = 32 << 20
+SEGMENT_BYTES = 8 << 20  # small enough that an erasure or a look-up far away moves little
 GROUP_ROWS = 2048  # a single row is read by unpacking its group
 GROUP_CHARS = 1 << 20
 FOOTER = 2048  # bytes at the end of a file that one row group may take
@@ -45,7 +45,7 @@ class Placed:
 def write_segments(
     blobs: BlobStore, rows: Iterable[Placed], split: Split, folder: Path, *, prefix: str = ""
 ) -> list[Segment]:
-    """Store the rows, all of one split, in segments of at most 32 MB named `<split>-<prefix>00000.parquet`."""
+    """Store the rows, all of one split, in segments of at most 8 MB named `<split>-<prefix>00000.parquet`."""
     segments: list[Segment] = []
     for path, count in _files(rows, folder):
         segments.append(

@@ -82,6 +82,13 @@ def test_a_receipt_whose_trace_is_lost_still_leads_from_the_bundle(line: Line) -
     assert walked(line, line.receipt(999), text=f"{row.input} {row.target}").rows[0].id == row.id
 
 
+def test_a_trace_without_its_texts_says_so(line: Line) -> None:
+    receipt = line.answered(9, "", "")
+    found = walked(line, receipt)
+    assert (found.rows, found.gaps) == ((), ("the gateway keeps no texts: --text gives what was answered",))
+    assert walked(line, receipt, text=line.rows(Split.TRAIN)[0].input).rows
+
+
 def test_a_trace_about_another_bundle_is_a_damage(line: Line) -> None:
     line.answered(4, "a", "b", bundle="sha256:" + "c" * 64)
     with pytest.raises(Broken, match="another bundle"):

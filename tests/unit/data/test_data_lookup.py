@@ -10,7 +10,7 @@ import pytest
 from kedge.core.dataset import Split
 from kedge.core.errors import Invalid
 from kedge.core.ports import Silent
-from kedge.data.lookup import nearest_rows, scan_rows, search
+from kedge.data.lookup import build, nearest_rows, scan_rows, search
 from kedge.data.lookup.build import build_index
 from kedge.data.lookup.search import read_index
 from kedge.data.read import read_rows
@@ -92,6 +92,18 @@ def test_the_index_is_the_same_each_time_and_reports_progress(
     assert progress.tasks[0].done == read_index(blobs, index).rows
     assert read_index(blobs, index).dataset == dataset
     assert list((tmp_path / "again").iterdir()) == []
+
+
+def test_what_most_rows_have_in_common_is_left_out(
+    blobs: MemoryBlobs, tmp_path: Path, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "COMMON_LEAST", 50)
+    postings = build.collect(iter(enumerate(["common word"] * 100 + ["common rare", "common"])), Silent())
+    assert sorted(postings.counts.tolist()) == [0, 0, 0, 1, 1]
+    index = build_index(blobs, dataset, folder=tmp_path / "index", progress=Silent()).digest
+    row = next(read_rows(blobs, dataset, Split.TRAIN))
+    best = nearest_rows(blobs, index, f"{row.input}\n{row.target}", 1)[0]
+    assert (best.row, best.similarity) == (row, 1.0)
 
 
 def test_deleted_rows_are_not_found(blobs: MemoryBlobs, tmp_path: Path, dataset: str) -> None:

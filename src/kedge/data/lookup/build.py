@@ -21,11 +21,13 @@ from kedge.data.read import firsts, read_dataset, read_segment
 from kedge.text.features import features
 
 BATCH = 16_384
+COMMON_SHARE = 0.1  # of the rows: what more of them have says nothing about any
+COMMON_LEAST = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """Rows by feature: those of feature `i` are `rows[starts[i]:starts[i + 1]]`."""
+    """Rows by feature: those of feature `i` are `rows[starts[i]:starts[i + 1]]`; a common feature has none."""
 
     features: NDArray[np.uint64]
     starts: NDArray[np.int64]
@@ -50,7 +52,8 @@ def build_index(blobs: BlobStore, dataset: str, *, folder: Path, progress: Progr
         raise Invalid("the dataset has no training rows to index", address=dataset)
     progress.start(total, "indexing rows")
     postings = collect(read_texts(blobs, segments), progress)
-    config = IndexConfig(dataset=dataset, rows=len(np.unique(postings.rows)), segments=segments)
+    rows = total - sum(len(segment.deleted) for segment in segments)
+    config = IndexConfig(dataset=dataset, rows=rows, segments=segments)
     folder.mkdir(parents=True, exist_ok=True)
     files = {
         FEATURES: _file(folder, FEATURES, postings.features),
@@ -67,10 +70,12 @@ def build_index(blobs: BlobStore, dataset: str, *, folder: Path, progress: Progr
 def collect(texts: Iterator[tuple[int, str]], progress: Progress) -> Postings:
     """Turn numbered texts, in ascending order, into postings."""
     keys, owners = [np.empty(0, dtype=np.uint64)], [np.empty(0, dtype=np.uint32)]
+    count = 0
     for ordinals, batch in _batches(texts):
         found = features(batch)
         keys.append(found.values)
         owners.append(np.repeat(np.array(ordinals, dtype=np.uint32), found.lengths))
+        count += len(batch)
         progress.advance(len(batch))
     key, owner = np.concatenate(keys), np.concatenate(owners)
     del keys, owners
@@ -78,12 +83,15 @@ def collect(texts: Iterator[tuple[int, str]], progress: Progress) -> Postings:
     key, owner = key[order], owner[order]
     del order
     fresh = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1]))) if len(key) else np.empty(0, dtype=np.int64)
-    return Postings(key[fresh], np.append(fresh, len(key)).astype(np.int64), owner)
+    counts = np.diff(np.append(fresh, len(key)))
+    common = counts > max(COMMON_SHARE * count, COMMON_LEAST)
+    starts = np.concatenate(([0], np.cumsum(np.where(common, 0, counts)))).astype(np.int64)
+    return Postings(key[fresh], starts, owner[~np.repeat(common, counts)])
 
 
 def feature_weights(counts: NDArray[np.int64], rows: int) -> NDArray[np.float64]:
-    """How telling features are: the logarithm of one over the share of rows that have them, and never nothing."""
-    return np.log1p(rows / np.maximum(counts, 1))
+    """How telling features are: the more, the fewer of the rows have them; one without postings tells nothing."""
+    return np.where(counts > 0, np.log1p(rows / np.maximum(counts, 1)), 0.0)
 
 
 def row_weights(postings: Postings, rows: int) -> NDArray[np.float32]:

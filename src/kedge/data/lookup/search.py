@@ -109,7 +109,7 @@ def _open(blobs: BlobStore, index: str) -> _Index:
 
 
 def _terms(index: _Index, found: NDArray[np.uint64]) -> tuple[list[_Term], float]:
-    """The features that some row has, rarest first, and the weight of all features, also of those no row has."""
+    """The features that tell rows apart, rarest first, and the weight of all features, also of those no row has."""
     places = np.searchsorted(index.features, found)
     places[places == len(index.features)] = 0
     known = index.features[places] == found
@@ -118,7 +118,7 @@ def _terms(index: _Index, found: NDArray[np.uint64]) -> tuple[list[_Term], float
     rows = len(index.weights)
     weights = feature_weights(ends - begins, rows)
     strange = float(feature_weights(np.ones(1, dtype=np.int64), rows)[0]) * int(np.count_nonzero(~known))
-    order = np.argsort(ends - begins, kind="stable")
+    order = [i for i in np.argsort(ends - begins, kind="stable") if ends[i] > begins[i]]
     terms = [_Term(index.postings[begins[i] : ends[i]], float(weights[i])) for i in order]
     return terms, float(weights.sum()) + strange
 

@@ -8,8 +8,8 @@ from kedge.core.dataset import Row, Segment
 
 FEATURES = "features.npy"  # every feature, ascending
 STARTS = "starts.npy"  # where each feature's postings begin; one entry more than there are features
-POSTINGS = "postings.npy"  # ordinals of the rows that have a feature, ascending within it
-WEIGHTS = "weights.npy"  # the sum of the weights of each row's features
+POSTINGS = "postings.npy"  # ordinals of the rows that have a feature, ascending within it; none if most rows have it
+WEIGHTS = "weights.npy"  # the sum of the weights of each row's features, by ordinal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
