@@ -110,9 +110,7 @@ class Live:
 
     def start(self, total: int | None, label: str) -> None:
         """Begin a task; on a terminal this is when the bars appear."""
-        if not self._bars and sys.stderr.isatty():
-            self._screen = importlib.import_module("kedge.cli.bars").Bars()
-            self._bars = True
+        self._show_bars()
         self._facts.clear()
         self._screen.begin(f"{self._stage}: {label}" if self._stage else label, total)
 
@@ -140,6 +138,15 @@ class Live:
         told = f"  {written(facts)}" if state == "succeeded" and facts else ""
         took = f" in {span(seconds)}" if seconds else ""
         self._screen.say(f"{stage}: {_coloured(state)}{took}{f' ({why})' if why else ''}{told}")
+        if state == "running" and self._show_bars():
+            self._screen.begin(f"{stage}: starting", None)
+
+    def _show_bars(self) -> bool:
+        """Whether there are bars: on a terminal, from the first time there is something to draw."""
+        if not self._bars and sys.stderr.isatty():
+            self._screen = importlib.import_module("kedge.cli.bars").Bars()
+            self._bars = True
+        return self._bars
 
     def _tell_skipped(self) -> None:
         """Stages that need nothing share a line, and when nothing else happens there is nothing to say of them."""
