@@ -36,7 +36,7 @@ class Insertion:
     def statement(self, mark: str, rows: int = 1) -> str:
         """The statement for so many rows, with `mark` for each value."""
         row = f"({', '.join([mark] * self.width)})"
-        return f"INSERT INTO {self.into} VALUES {', '.join([row] * rows)} {self.otherwise}"
+        return " ".join(("INSERT INTO", self.into, "VALUES", ", ".join([row] * rows), self.otherwise))
 
 
 class Database:

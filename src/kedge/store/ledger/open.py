@@ -24,28 +24,26 @@ def open_ledger(url: str, *, lock: Path) -> SqlLedger:
     `lock` is a file that the processes of one project share; on PostgreSQL an advisory lock is used instead.
     `Invalid`; `Unavailable` if it cannot be reached; `Refused` if a newer kedge wrote it.
     """
-    if url.startswith("sqlite:"):
-        _prepare_sqlite(url, lock)
-    else:
-        _prepare_postgresql(url)
-    return SqlLedger(connect(url))
+    return SqlLedger(_open_sqlite(url, lock) if url.startswith("sqlite:") else _open_postgresql(url))
 
 
-def _prepare_sqlite(url: str, lock: Path) -> None:
+def _open_sqlite(url: str, lock: Path) -> Database:
     path = sqlite_path(url)
     try:
         if not path.exists():
             with _locked(lock):
                 if not path.exists():
                     _create_sqlite(path)
-        database = connect(url, enforce=False)  # a migration may rebuild a table that others refer to
+        database = connect(url)
         if stored_revision(database) != REVISION:
             with _locked(lock):
-                upgrade(database)
-        database.close()
+                rebuilt = connect(url, enforce=False)  # a migration may rebuild a table that others refer to
+                upgrade(rebuilt)
+                rebuilt.close()
     except OSError as error:
         hint = "check that the folder exists and is yours to write to"
         raise Unavailable(f"the ledger cannot be opened: {error}", address=str(path), hint=hint) from error
+    return database
 
 
 def _create_sqlite(path: Path) -> None:
@@ -68,11 +66,11 @@ def _create_sqlite(path: Path) -> None:
         os.close(folder)
 
 
-def _prepare_postgresql(url: str) -> None:
+def _open_postgresql(url: str) -> Database:
     database = connect(url)
     if stored_revision(database) != REVISION:
         upgrade(database)
-    database.close()
+    return database
 
 
 def stored_revision(database: Database) -> str:
