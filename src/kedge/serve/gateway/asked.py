@@ -1,0 +1,148 @@
+"""Request bodies: read, checked, and merged with what the bundle says. Nothing that is sent is silently dropped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from kedge.core.bundle import Sampling
+from kedge.core.settings import GatewaySettings
+from kedge.serve.gateway.errors import ApiError, invalid
+
+B = TypeVar("B", bound="CommonBody")
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`(?: - at `\$(?P<at>[^`]*)`)?")
+_PLACE = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<at>[^`]*)`)?", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_SEEDS = 2**63
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Temperature = Annotated[float, msgspec.Meta(ge=0, le=2)]
+TopP = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Stop = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Stops = Annotated[list[Stop], msgspec.Meta(max_length=16)]
+
+
+class StreamOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`stream_options`."""
+
+    include_usage: bool = False
+
+
+class CommonBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What chat and plain completions have in common. The fields after `stop` are known, and taken only at the value
+    at which they change nothing."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Count | None = None
+    max_tokens: Count | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
+    seed: Seed | None = None
+    stop: Stop | Stops | None = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    logit_bias: Any = None
+    logprobs: Any = None
+    user: Any = None
+
+
+COMMON_NEUTRAL: Mapping[str, Sequence[Any]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "user": ("",),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """How an answer is to be made, after the bundle's defaults and the limits."""
+
+    sampling: Sampling
+    choices: int
+    stream: bool
+    usage: bool
+
+    def for_choice(self, choice: int) -> Sampling:
+        """The sampling of one of several choices: a seed gives each another one."""
+        seed = self.sampling.seed
+        if seed is None or choice == 0:
+            return self.sampling
+        return replace(self.sampling, seed=(seed + choice) % _SEEDS)
+
+
+def read_body(decoder: msgspec.json.Decoder[B], data: bytes, neutral: Mapping[str, Sequence[Any]]) -> B:
+    """The body as its type. 400 names the field that is wrong or not supported."""
+    try:
+        body = decoder.decode(data)
+    except msgspec.ValidationError as error:
+        raise _mistake(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise invalid(f"the body is not JSON: {error}", code="invalid_json") from error
+    for field, values in neutral.items():
+        given = getattr(body, field)
+        if given is not None and not any(_same(given, value) for value in values):
+            raise unsupported(field)
+    if body.stream_options is not None and not body.stream:
+        raise invalid("'stream_options' is only taken with 'stream': true", param="stream_options")
+    return body
+
+
+def _same(given: Any, value: Any) -> bool:
+    """Equal, and not only because False counts as 0."""
+    return bool(given == value) and isinstance(given, bool) is isinstance(value, bool)
+
+
+def wish_of(body: CommonBody, max_tokens: int | None, defaults: Sampling, settings: GatewaySettings) -> Wish:
+    """What the caller asked for over what the bundle says. 400 beyond the limits."""
+    choices = body.n or 1
+    if choices > settings.max_choices:
+        raise invalid(f"'n' is at most {settings.max_choices} here", param="n", code="limit_exceeded")
+    if max_tokens is not None and max_tokens > settings.max_tokens:
+        raise invalid(f"at most {settings.max_tokens} tokens are made here", param="max_tokens", code="limit_exceeded")
+    stops = [body.stop] if isinstance(body.stop, str) else body.stop
+    sampling = Sampling(
+        temperature=defaults.temperature if body.temperature is None else body.temperature,
+        top_p=defaults.top_p if body.top_p is None else body.top_p,
+        max_tokens=max_tokens or min(defaults.max_tokens, settings.max_tokens),
+        stop=defaults.stop if stops is None else tuple(stops),
+        seed=defaults.seed if body.seed is None else body.seed,
+    )
+    options = body.stream_options
+    return Wish(
+        sampling=sampling,
+        choices=choices,
+        stream=bool(body.stream),
+        usage=options is not None and options.include_usage,
+    )
+
+
+def unsupported(field: str) -> ApiError:
+    """A field that this endpoint cannot honour."""
+    return invalid(f"'{field}' is not supported by this endpoint", param=field, code="unsupported_parameter")
+
+
+def _mistake(said: str) -> ApiError:
+    """msgspec's words as an error that names the field."""
+    unknown = _UNKNOWN.match(said)
+    if unknown is not None:
+        place = (unknown["at"] or "").lstrip(".")
+        return unsupported(f"{place}.{unknown['field']}" if place else unknown["field"])
+    missing = _MISSING.match(said)
+    if missing is not None:
+        return invalid(f"'{missing['field']}' is missing", param=missing["field"], code="missing_parameter")
+    match = _PLACE.fullmatch(said)
+    place = (match["at"] or "") if match else ""
+    what = (match["what"] if match else said).replace("`", "'").replace("Expected", "expected")
+    if what.startswith("expected 'null'"):
+        return unsupported(place)
+    return invalid(f"'{place}': {what}" if place else what, param=place, code="invalid_value")

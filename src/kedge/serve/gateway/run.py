@@ -1,0 +1,167 @@
+"""Runs a gateway on uvicorn until it is told to stop, and lets every answer under way finish."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from kedge.core.errors import Unavailable
+from kedge.serve.gateway.app import App
+from kedge.serve.gateway.health import Pulse
+from kedge.serve.gateway.parts import Gateway
+
+_KEEP_ALIVE = 75
+_BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """Where a gateway listens, and the bundle it answers with ("" while nothing is released)."""
+
+    endpoint: str
+    url: str
+    model: str
+    bundle: str
+
+
+def run_gateway(gateway: Gateway, *, host: str, port: int, ready: Callable[[Ready], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is called once it listens. Raises why it cannot start."""
+    with _Signals() as signals, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(gateway, listen(host, port), ready, signals))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. `Unavailable` if the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as error:
+        raise Unavailable(
+            f"cannot listen on {host}:{port}: {error}", hint="choose another with --port; --port 0 takes a free one"
+        ) from error
+
+
+async def _run(gateway: Gateway, listener: socket.socket, ready: Callable[[Ready], None], signals: _Signals) -> None:
+    url = _url(listener)
+    pulse = Pulse(gateway, url)
+    try:
+        with signals.cancelling(asyncio.current_task()):
+            await gateway.follower.start()
+        await pulse.beat()
+        server = _Server(_config(gateway), lambda: ready(_ready(gateway, url)))
+        await _serve(gateway, server, listener, pulse)
+        await pulse.beat(stopped=True)
+    except asyncio.CancelledError:
+        if not signals.received:
+            raise
+    finally:
+        listener.close()
+        await gateway.follower.close()
+
+
+async def _serve(gateway: Gateway, server: _Server, listener: socket.socket, pulse: Pulse) -> None:
+    """Serve, follow the ledger and beat. If one of them breaks, the others end in good order and its error is raised."""
+    background = [
+        asyncio.create_task(gateway.follower.follow(gateway.options.settings.poll_seconds)),
+        asyncio.create_task(pulse.run()),
+    ]
+    for task in background:
+        task.add_done_callback(lambda _: server.stop())
+    await server.serve(sockets=[listener])
+    for task in background:
+        task.cancel()
+    for ended in await asyncio.gather(*background, return_exceptions=True):
+        if isinstance(ended, Exception):
+            raise ended
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn that says when it listens."""
+
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._tell = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self._tell()
+
+    def stop(self) -> None:
+        """Let answers under way finish, then end."""
+        self.should_exit = True
+
+
+class _Signals:
+    """SIGTERM and SIGINT around a gateway: while it loads they stop it, while it serves they are uvicorn's, and when
+    uvicorn raises them once more after it has ended in good order, they do nothing."""
+
+    def __init__(self) -> None:
+        self.received = False
+        self._cancel: Callable[[], object] | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Signals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {each: signal.signal(each, self._receive) for each in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
+
+    @contextmanager
+    def cancelling(self, task: asyncio.Task[Any] | None) -> Iterator[None]:
+        """For the time of a block a signal cancels this task."""
+        loop = asyncio.get_running_loop()
+        self._cancel = (lambda: loop.call_soon_threadsafe(task.cancel)) if task is not None else None
+        try:
+            yield
+        finally:
+            self._cancel = None
+
+    def _receive(self, *_: object) -> None:
+        self.received = True
+        if self._cancel is not None:
+            self._cancel()
+
+
+def _config(gateway: Gateway) -> uvicorn.Config:
+    return uvicorn.Config(
+        App(gateway),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(gateway.options.settings.drain_seconds),
+    )
+
+
+def _ready(gateway: Gateway, url: str) -> Ready:
+    stable = gateway.follower.routes.stable
+    return Ready(
+        endpoint=gateway.options.endpoint,
+        url=url,
+        model=stable.address if stable is not None else gateway.options.model,
+        bundle=stable.running.digest if stable is not None else "",
+    )
+
+
+def _url(listener: socket.socket) -> str:
+    """Where callers on this machine reach it."""
+    host, port = listener.getsockname()[:2]
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"

@@ -1,0 +1,83 @@
+"""What happened to one request: kept as a trace, counted in the metrics."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from kedge.core.access import Key
+from kedge.core.ports import TraceSink
+from kedge.core.trace import Trace
+from kedge.serve.gateway.metrics import Metrics
+
+
+class Record:
+    """Gathers one request's facts while it is answered, and writes them once it is over."""
+
+    __slots__ = (
+        "answers",
+        "bundle",
+        "completion_tokens",
+        "error",
+        "first_token",
+        "key",
+        "prompt",
+        "prompt_tokens",
+        "route",
+        "started",
+        "status",
+        "trace",
+    )
+
+    def __init__(self, *, trace: str, route: str, key: Key, prompt: str, choices: int) -> None:
+        self.trace = trace
+        self.route = route
+        self.key = key
+        self.prompt = prompt
+        self.answers: list[list[str]] = [[] for _ in range(choices)]
+        self.bundle = ""
+        self.prompt_tokens = 0
+        self.completion_tokens = 0
+        self.status = 200
+        self.error = ""
+        self.first_token = 0.0
+        self.started = time.perf_counter()
+
+    def add(self, choice: int, text: str) -> None:
+        """A piece of an answer."""
+        if not self.first_token:
+            self.first_token = time.perf_counter()
+        self.answers[choice].append(text)
+
+    def count(self, metrics: Metrics) -> None:
+        """Put tokens and times into the metrics."""
+        metrics.tokens.labels("prompt").inc(self.prompt_tokens)
+        metrics.tokens.labels("completion").inc(self.completion_tokens)
+        metrics.latency.labels(self.route).observe(time.perf_counter() - self.started)
+        if self.first_token:
+            metrics.first_token.labels(self.route).observe(self.first_token - self.started)
+
+    def write(self, sink: TraceSink, *, endpoint: str, content: bool) -> None:
+        """Hand the trace to the sink, without prompt and answer unless `content`."""
+        taken = time.perf_counter() - self.started
+        texts = ["".join(answer) for answer in self.answers]
+        answer = texts[0] if len(texts) == 1 else msgspec.json.encode(texts).decode()
+        sink.add(
+            Trace(
+                id=self.trace,
+                at=time.time() - taken,
+                endpoint=endpoint,
+                bundle=self.bundle,
+                key=self.key.id,
+                route=self.route,
+                status=self.status,
+                prompt=self.prompt if content else "",
+                answer=answer if content else "",
+                prompt_tokens=self.prompt_tokens,
+                completion_tokens=self.completion_tokens,
+                latency_ms=taken * 1000,
+                first_token_ms=(self.first_token - self.started) * 1000 if self.first_token else 0.0,
+                error=self.error,
+            )
+        )
