@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kedge.core.errors import Conflict, NotFound
+from kedge.core.errors import Conflict, NotFound, Refused
 from kedge.core.ledger import Ledger
+from kedge.core.model import ModelVersion
 from kedge.core.run import Point, RunStatus
 from kedge.testing.ledger.audit import append, assert_whole
-from kedge.testing.ledger.make import add_artifact, add_version, at, make_move, make_run
+from kedge.testing.ledger.make import add_artifact, add_version, at, make_move, make_run, send_release
 
 
 class Stop(Exception):
@@ -119,3 +120,31 @@ class TransactionsConformance:
         with ThreadPoolExecutor(2) as pool:
             assert sorted(pool.map(move, (1, 2))) == [False, True]
         assert len(ledger.models.history("schemas", "production")) == 1
+
+    def test_nothing_in_force_is_removed_while_others_promote_and_release(self, ledger: Ledger) -> None:
+        versions = [add_version(ledger, bundle=f"bundle {number}") for number in range(24)]
+
+        def promote(version: ModelVersion) -> None:
+            with ledger.begin() as tx:
+                before = next((move.after for move in tx.models.aliases("schemas")), None)
+                tx.models.move(make_move(version.version, before=before))
+                send_release(tx, version)
+                append(tx, action="promote", subject=version.address)
+
+        def remove(version: ModelVersion) -> None:
+            with ledger.begin() as tx:
+                tx.models.remove(version.name, version.version)
+                tx.artifacts.remove([version.bundle, version.model])
+                append(tx, action="delete", subject=version.address)
+
+        with ThreadPoolExecutor(8) as pool:
+            tasks = [pool.submit(each, version) for version in versions for each in (promote, remove)]
+        errors = [task.exception() for task in tasks]
+        assert all(error is None or isinstance(error, NotFound | Refused) for error in errors), errors
+        recorded = {artifact.digest for artifact in ledger.artifacts.all()}
+        for move in ledger.models.aliases():
+            assert {ledger.models.version("schemas", move.after).bundle} <= recorded
+        for release in ledger.releases.current("api").values():
+            assert {release.bundle, ledger.models.version("schemas", release.version).bundle} <= recorded
+        assert len(ledger.audit.records()) == errors.count(None)
+        assert_whole(ledger.audit.records())
