@@ -256,15 +256,16 @@ def _measure(folder: Path, receipt: str, rounds: int) -> int:
     traced = _median(kedge, rounds)
     limit = _median([sys.executable, "-c", LIMIT, *_limit_arguments(folder, told)], rounds)
     bare = _median([sys.executable, "-c", "pass"], rounds)
-    print(f"kedge trace RECEIPT   {traced:6.3f} s  (median of {rounds}, whole process)")
-    print(f"the limit             {limit:6.3f} s  (bare Python, NumPy, pyarrow and sqlite3, nothing verified)")
-    print(f"Python alone          {bare:6.3f} s\n")
+    print(f"whole processes, medians of {rounds}   wall     CPU")
+    print(f"kedge trace RECEIPT          {traced[0]:6.3f} s {traced[1]:6.3f} s")
+    print(f"the limit                    {limit[0]:6.3f} s {limit[1]:6.3f} s  (bare Python, nothing verified)")
+    print(f"Python alone                 {bare[0]:6.3f} s {bare[1]:6.3f} s\n")
     parts = [sys.executable, "-c", PARTS, str(folder), receipt]
     runs = [json.loads(subprocess.run(parts, check=True, capture_output=True).stdout) for _ in range(rounds)]
     for name in runs[0]:
         print(f"  {name:<36} {statistics.median(run[name] for run in runs):6.3f} s")
-    print(f"\n{'ok' if traced < TARGET else 'too slow'}: the target is under {TARGET:.0f} s")
-    return 0 if traced < TARGET else 1
+    print(f"\n{'ok' if traced[0] < TARGET else 'too slow'}: the target is under {TARGET:.0f} s of wall time")
+    return 0 if traced[0] < TARGET else 1
 
 
 def _limit_arguments(folder: Path, told: dict[str, Any]) -> list[str]:
@@ -282,13 +283,16 @@ def _limit_arguments(folder: Path, told: dict[str, Any]) -> list[str]:
     return [*databases, told["trace"], *files]
 
 
-def _median(command: list[str], rounds: int) -> float:
-    times = []
+def _median(command: list[str], rounds: int) -> tuple[float, float]:
+    """The median of wall and of CPU seconds."""
+    walls, cpus = [], []
     for _ in range(rounds):
-        begin = time.perf_counter()
+        before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+        walls.append(time.perf_counter() - begin)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpus.append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    return statistics.median(walls), statistics.median(cpus)
 
 
 if __name__ == "__main__":
