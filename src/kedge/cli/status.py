@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import click
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -9,6 +11,7 @@ from rich.text import Text
 
 from kedge.app.project import open_project
 from kedge.app.status import AliasStatus, EndpointStatus, StageStatus, Status, status
+from kedge.cli.progress import written
 from kedge.cli.render import emit
 
 COLOURS = {
@@ -63,7 +66,7 @@ def _stages(stages: tuple[StageStatus, ...]) -> Table:
             table.add_row(mark, stage.stage, _word("not yet run"), "", "", "")
             continue
         outputs = "  ".join(f"{port} {digest[7:19]}" for port, digest in run.outputs.items())
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in list(run.metrics.items())[:3])
+        figures = written(dict(islice(run.metrics.items(), 3)))
         table.add_row(mark, stage.stage, _word(run.status), run.id[:12], outputs, figures)
     return table
 

@@ -73,10 +73,10 @@ def _acts(project: Project, say: Say, progress: Progress, *, port: int, keep: bo
     good = _haul(project, say, progress)
     _promote(project, good, say)
     rows = _held_out(project, good)
+    created = keys.create(project, "demo", scopes=(Scope.ASK, Scope.METRICS))
     with served(project, MODEL, port=port, keep=keep) as endpoint:
         wait_for(project, MODEL, good.version.bundle)
         say("serve", f"{endpoint.url} speaks the OpenAI API; the key is shown once and kept only as a hash")
-        created = keys.create(project, "demo", scopes=(Scope.ASK, Scope.METRICS))
         caller = Caller(endpoint.url, created.secret, MODEL)
         try:
             answers = tuple(caller.ask(row) for row in rows[:3])
