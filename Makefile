@@ -28,9 +28,10 @@ check: $(VENV)/tests.stamp  ## the quick one: style, types, imports, unit tests
 	@$(MAKE) --no-print-directory look
 	$(BIN)/python -m pytest $(QUICK)
 
-bench: $(VENV)/tests.stamp  ## measure kedge beside others, one script after the other
-	$(PYTHON) -m venv $(VENV)/rivals && $(VENV)/rivals/bin/python -m pip install --quiet -r requirements/bench.txt
-	set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; RIVALS=$(VENV)/rivals/bin/python $(BIN)/python $$script; done
+bench: $(VENV)/rivals.stamp  ## measure kedge beside others, one script after the other, on an idle machine
+	@set -e; export RIVALS=$(CURDIR)/$(VENV)/rivals/bin/python; \
+	for script in benchmarks/[a-z]*.py; do echo "== $$script"; \
+	  if grep -q -e '"--rivals"' $$script; then $(BIN)/python $$script --rivals $$RIVALS; else $(BIN)/python $$script; fi; done
 
 docs: $(VENV)/tests.stamp  ## write the generated pages anew and test all pages
 	$(BIN)/python tests/docs/generate.py
@@ -59,19 +60,25 @@ $(VENV)/locked.stamp: $(RUNS)
 	  || { echo "kedge needs Python 3.11 or newer: make PYTHON=/path/to/python3 demo" >&2; exit 1; }
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) \
 	  || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
-	$(LOCKED) -r requirements/lock.txt
-	@echo "installing torch"; $(LOCKED) -r requirements/torch-cpu.txt 2>/dev/null || { \
+	@echo "installing what requirements/lock.txt names into $(VENV): some minutes, once"
+	@$(LOCKED) -r requirements/lock.txt
+	@$(LOCKED) -r requirements/torch-cpu.txt 2>/dev/null || { \
 	  echo "pip knows no index with CPU builds of torch (docs/installing.md): taking the build for CUDA, some gigabytes"; \
 	  $(LOCKED) -r requirements/torch.txt; }
 	@$(PIP) check >/dev/null || $(LOCKED) -r requirements/cuda.txt
 	@touch $@
 
 $(VENV)/project.stamp: $(VENV)/locked.stamp pyproject.toml
-	$(PIP) install --no-deps --no-build-isolation --editable .
-	$(PIP) check
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) check
 	@touch $@
 
 $(VENV)/tests.stamp: $(VENV)/project.stamp requirements/dev.txt
-	$(LOCKED) -r requirements/dev.txt
-	$(PIP) check
+	@echo "installing what the tests need on top"
+	@$(LOCKED) -r requirements/dev.txt
+	@$(PIP) check
+	@touch $@
+
+$(VENV)/rivals.stamp: $(VENV)/tests.stamp requirements/bench.txt
+	rm -rf $(VENV)/rivals && $(PYTHON) -m venv $(VENV)/rivals && $(VENV)/rivals/bin/python -m pip install -qq -r requirements/bench.txt
 	@touch $@
