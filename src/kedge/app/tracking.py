@@ -47,6 +47,7 @@ class TrackedRun:
         self.name = run.stage
         self.outer = outer  # the current run when this one was started, which comes back when it ends
         self._project = project
+        self._now = project.clock.now
         self._writer = writer
         self._steps: dict[str, int] = {}
         self._owner = os.getpid()
@@ -68,8 +69,7 @@ class TrackedRun:
         elif type(step) is not int or step not in _STEPS:
             step = _to_step(name, step)
         self._steps[name] = step
-        at = self._project.clock.now().timestamp()
-        self._writer.add(Point(run=self.id, name=name, step=step, value=value, at=at))
+        self._writer.add(Point(run=self.id, name=name, step=step, value=value, at=self._now().timestamp()))
 
     def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         """Record several values at one step."""

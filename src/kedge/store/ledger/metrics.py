@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isnan, nan
+from math import nan
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import IntegrityError
@@ -60,7 +60,8 @@ def append_points(database: Database, connection: Connection, batch: Sequence[Po
     last: dict[tuple[str, str], Point] = {}
     for point in batch:
         key = (point.run, point.name)
-        if key not in last or point.step >= last[key].step:
+        before = last.get(key)
+        if before is None or point.step >= before.step:
             last[key] = point
     # Sorted, so that two writers of the same runs lock them in the same order.
     heads = [(run, name, p.step, to_value(p.value), p.at) for (run, name), p in sorted(last.items())]
@@ -83,7 +84,8 @@ def _series_ids(connection: Connection, names: set[str]) -> dict[tuple[str, str]
 
 def to_value(value: float) -> float | None:
     """A value as it is stored: NaN as NULL, which no database loses or orders in its own way."""
-    return None if isnan(value) else float(value)
+    number = float(value)
+    return number if number == number else None  # NaN is not itself; a call of isnan costs more
 
 
 def from_value(value: float | None) -> float:
