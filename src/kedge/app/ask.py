@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 from pyreqwest.client import SyncClient, SyncClientBuilder
@@ -22,27 +24,60 @@ KEY = "env:KEDGE_KEY"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
-    """An endpoint's answer and its receipt."""
+    """An endpoint's answer and its receipt. `model` is the version that answered."""
 
     endpoint: str
+    model: str
     answer: str
     receipt: str
 
 
-def ask(project: Project, text: str, *, endpoint: str = "", key: str = KEY) -> Answered:
-    """Put a question to an endpoint and wait for the whole answer. `key` is a reference, `env:NAME` or `file:PATH`.
+def ask(
+    project: Project, text: str, *, endpoint: str = "", key: str = KEY, piece: Callable[[str], None] | None = None
+) -> Answered:
+    """Put a question to an endpoint. `key` is a reference, `env:NAME` or `file:PATH`; `piece` gets the answer as it
+    comes.
 
     `Unavailable` when no gateway serves the endpoint; `Unauthenticated` when the key does not open it.
     """
     bound = _endpoint(project, endpoint)
-    with _client(project, key) as client:
-        response = _post(client, _url(project, bound.name), bound.model, text)
-        body = msgspec.json.decode(bytes(response.bytes()))
-    return Answered(
-        endpoint=bound.name,
-        answer=body["choices"][0]["message"]["content"],
-        receipt=response.get_header(RECEIPT) or "",
-    )
+    url = _url(project, bound.name)
+    body = {"model": bound.model, "messages": [{"role": "user", "content": text}], "stream": True}
+    try:
+        with _client(project, key) as client, client.post(url).body_json(body).build_streamed() as response:
+            return _listen(bound.name, response, piece)
+    except PyreqwestError as error:
+        raise Unavailable(f"the endpoint at {url} does not answer: {error}", hint="kedge status shows it") from error
+
+
+def _listen(endpoint: str, response: SyncResponse, piece: Callable[[str], None] | None) -> Answered:
+    """The answer of a stream."""
+    if response.status != 200:
+        raise _refusal(response.status, bytes(response.body_reader.bytes()))
+    pieces = []
+    model = ""
+    for event in _events(response):
+        if "error" in event:
+            raise Unavailable(f"the answer broke off: {event['error']['message']}", hint="ask again")
+        model = event["model"]
+        said = event["choices"][0]["delta"].get("content", "")
+        pieces.append(said)
+        if piece is not None and said:
+            piece(said)
+    return Answered(endpoint=endpoint, model=model, answer="".join(pieces), receipt=response.get_header(RECEIPT) or "")
+
+
+def _events(response: SyncResponse) -> Iterator[dict[str, Any]]:
+    """The objects of a stream of server-sent events, up to `[DONE]`."""
+    rest = b""
+    while chunk := response.body_reader.read_chunk():
+        *lines, rest = (rest + bytes(chunk)).split(b"\n")
+        for line in lines:
+            data = line.removeprefix(b"data: ")
+            if data == b"[DONE]":
+                return
+            if data != line:
+                yield msgspec.json.decode(data)
 
 
 def _endpoint(project: Project, name: str) -> Endpoint:
@@ -61,32 +96,20 @@ def _url(project: Project, endpoint: str) -> str:
     beats = [b for b in project.ledger.releases.heartbeats() if b.endpoint == endpoint and b.at >= horizon]
     if not beats:
         raise Unavailable(f"nothing serves {endpoint!r} now", address=endpoint, hint=f"kedge serve {endpoint}")
-    return max(beats, key=lambda beat: (beat.healthy, beat.at)).url
+    return max(beats, key=lambda beat: (beat.healthy, beat.at)).url + "/v1/chat/completions"
 
 
 def _client(project: Project, key: str) -> SyncClient:
-    secret = resolve_secret(key, root=project.root)
-    headers = {"authorization": f"Bearer {secret}"}
+    headers = {"authorization": f"Bearer {resolve_secret(key, root=project.root)}"}
     return SyncClientBuilder().default_headers(headers).no_proxy().timeout(timedelta(seconds=150)).build()
 
 
-def _post(client: SyncClient, url: str, model: str, text: str) -> SyncResponse:
-    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+def _refusal(status: int, body: bytes) -> KedgeError:
     try:
-        response = client.post(f"{url}/v1/chat/completions").body_json(body).build().send()
-    except PyreqwestError as error:
-        raise Unavailable(f"the endpoint at {url} does not answer: {error}", hint="kedge status shows it") from error
-    if response.status != 200:
-        raise _refusal(response)
-    return response
-
-
-def _refusal(response: SyncResponse) -> KedgeError:
-    try:
-        message = str(msgspec.json.decode(bytes(response.bytes()))["error"]["message"])
+        message = str(msgspec.json.decode(body)["error"]["message"])
     except (msgspec.DecodeError, KeyError, TypeError):
-        message = f"HTTP {response.status}"
-    if response.status == 401:
+        message = f"HTTP {status}"
+    if status == 401:
         return Unauthenticated(message, hint="kedge keys create NAME makes a key; pass it in KEDGE_KEY")
-    kind = Invalid if response.status in (400, 404, 413) else Refused if response.status < 500 else Unavailable
-    return kind(f"the endpoint answered {response.status}: {message}")
+    kind = Invalid if status in (400, 404, 413) else Refused if status < 500 else Unavailable
+    return kind(f"the endpoint answered {status}: {message}")

@@ -18,6 +18,7 @@ from kedge.cli.render import emit
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def command(path: str, text: str, endpoint: str, key: str, as_json: bool) -> None:
-    """Ask a running endpoint, and get its answer with the receipt that `kedge trace` walks back."""
-    answered = ask(open_project(path), text, endpoint=endpoint, key=key)
-    emit(answered, as_json=as_json, draw=lambda: f"{answered.answer}\n\nreceipt  {answered.receipt}")
+    """Ask a running endpoint; the answer is shown as it comes, with the receipt that `kedge trace` walks back."""
+    piece = None if as_json else lambda said: click.echo(said, nl=False)
+    answered = ask(open_project(path), text, endpoint=endpoint, key=key, piece=piece)
+    emit(answered, as_json=as_json, draw=lambda: f"\n\nmodel    {answered.model}\nreceipt  {answered.receipt}")

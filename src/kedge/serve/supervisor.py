@@ -147,3 +147,21 @@ async def _warm(link: Link) -> None:
     answering = link.ask([_WARM_UP])
     while await answering.next():
         pass
+
+
+class Launcher:
+    """Loads bundles into supervised engines. `unpack` gives a bundle and its files by digest, and may block.
+
+    `restarted` is called each time an engine is started again.
+    """
+
+    def __init__(self, unpack: Callable[[str], tuple[Bundle, Path]], *, restarted: Callable[[], object] = int) -> None:
+        self.restarted = restarted
+        self._unpack = unpack
+
+    async def launch(self, digest: str) -> tuple[Bundle, Supervisor]:
+        """The bundle, and its engine warmed. Raises why it cannot be."""
+        bundle, folder = await asyncio.to_thread(self._unpack, digest)
+        supervisor = Supervisor(bundle, folder, restarted=self.restarted)
+        await supervisor.start()
+        return bundle, supervisor

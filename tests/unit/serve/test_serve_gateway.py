@@ -13,10 +13,12 @@ import pytest
 from kedge.core.access import Scope
 from kedge.core.bundle import Bundle, Sampling
 from kedge.core.errors import Unavailable
+from kedge.core.generation import GenerationRequest
 from kedge.core.settings import GatewaySettings
 from kedge.core.spec import Spec
 from kedge.core.trace import parse_receipt
 from kedge.serve.gateway.parts import Gateway
+from kedge.testing.engines import EchoEngine
 from kedge.testing.gateway import KEY, SECRET, Caller, MemoryGateway, Response
 
 CHAT = "/v1/chat/completions"
@@ -450,11 +452,16 @@ def test_an_engine_that_stops_ends_a_stream_with_an_error() -> None:
     assert memory.traces.traces[0].status == 503
 
 
+class Faulty(EchoEngine):
+    """An engine with a bug."""
+
+    def submit(self, request: GenerationRequest) -> None:
+        raise ZeroDivisionError("at 0x7f00deadbeef")
+
+
 def test_an_unforeseen_failure_says_nothing_of_its_cause(caplog: pytest.LogCaptureFixture) -> None:
     async def act(caller: Caller, memory: MemoryGateway, gateway: Gateway) -> None:
-        stable = gateway.follower.routes.stable
-        assert stable is not None
-        stable.running.engine.ask = lambda requests: 1 / 0  # type: ignore[method-assign,assignment]  # on purpose
+        memory.engines[0].engine = Faulty()
         response = await caller.post(CHAT, chat())
         assert response.status == 500
         assert response.json["error"] == {
