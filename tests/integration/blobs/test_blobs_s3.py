@@ -24,6 +24,7 @@ from kedge.store.blobs.index import publish_refs
 from kedge.store.blobs.objects import ObjectBlobs
 from kedge.store.blobs.open import open_blobs
 from kedge.testing.blobs import BlobStoreSuite
+from kedge.testing.s3 import TemporaryS3
 
 
 def opened(url: str, cache: Path) -> ObjectBlobs:
@@ -108,8 +109,8 @@ def test_the_index_is_published_beside_the_blobs(s3_url: str, tmp_path: Path) ->
     assert json.loads(bytes(found))["manifests"][0]["digest"] == artifact.digest
 
 
-def test_a_missing_bucket_is_named(s3_server: str, s3_credentials: None, tmp_path: Path) -> None:
-    blobs = opened(f"s3://nowhere/x?endpoint={s3_server}&region=us-east-1", tmp_path)
+def test_a_missing_bucket_is_named(s3_server: TemporaryS3, s3_credentials: None, tmp_path: Path) -> None:
+    blobs = opened(f"s3://nowhere/x?endpoint={s3_server.address}&region=us-east-1", tmp_path)
     for verb in (lambda: blobs.put(b"haul"), lambda: blobs.get(digest(b"haul")), lambda: list(blobs.list())):
         with pytest.raises(Unavailable, match="no bucket nowhere"):
             verb()
