@@ -47,14 +47,30 @@ class Words(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class Line(logging.Handler):
+    """Writes to a stream, or to what `sys.stderr` is at that moment, as it may be replaced or closed."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
+        try:
+            stream = self._stream or sys.stderr
+            stream.write(self.format(record) + "\n")
+            stream.flush()
+        except (OSError, ValueError):
+            self.handleError(record)
+
+
 def configure(*, verbose: bool = False, stream: TextIO | None = None, run: str = "") -> None:
     """Send kedge's own records to `stream` (stderr): warnings and worse, or everything from INFO when verbose.
 
     `run` is the run that this process works on, if it works on one.
     """
-    target = stream or sys.stderr
-    handler = logging.StreamHandler(target)
-    handler.setFormatter(Words() if target.isatty() else JsonLines())
+    handler = Line(stream)
+    handler.setFormatter(Words() if (stream or sys.stderr).isatty() else JsonLines())
     logger = logging.getLogger("kedge")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO if verbose else logging.WARNING)

@@ -52,7 +52,6 @@ def test_of_two_with_one_name_the_second_is_reported(
             tmp_path / package, package, f"same = {package}_module:VALUE", {f"{package}_module": f"VALUE = {package!r}"}
         )
         monkeypatch.syspath_prepend(str(tmp_path / package))
-    monkeypatch.setattr(logging.getLogger("kedge"), "propagate", True)
     with caplog.at_level(logging.WARNING, "kedge.plugins"):
         assert catalogue("thing", "kedge.tests").get("same") == "a_plugin"
     (record,) = caplog.records
