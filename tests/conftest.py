@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import shutil
@@ -108,6 +109,17 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test sets does not reach the next."""
     for name in [n for n in os.environ if n.startswith("KEDGE__")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_log() -> Iterator[None]:
+    """What a door sets up of logging, when a test calls one in this process, does not outlive the test."""
+    logger = logging.getLogger("kedge")
+    handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = propagate
 
 
 @pytest.fixture(autouse=True)
