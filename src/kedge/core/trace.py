@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from dataclasses import dataclass
@@ -39,7 +38,7 @@ def parse_receipt(text: str, secret: bytes | None = None) -> Receipt:
 
 
 def _seal(body: str, secret: bytes) -> str:
-    return hmac.new(secret, body.encode(), hashlib.sha256).hexdigest()[:16]
+    return hmac.digest(secret, body.encode(), "sha256").hex()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

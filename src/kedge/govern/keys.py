@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import secrets
@@ -18,7 +17,7 @@ def mint_key() -> str:
 
 def hash_key(key: str, secret: bytes) -> str:
     """What is kept of a key: HMAC-SHA256 under the project's secret. Random keys need no slow password hash."""
-    return hmac.new(secret, key.encode(), hashlib.sha256).hexdigest()
+    return hmac.digest(secret, key.encode(), "sha256").hex()
 
 
 def looks_like_key(text: str) -> bool:

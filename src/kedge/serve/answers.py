@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -13,31 +14,39 @@ from kedge.core.generation import EngineFacts, GenerationEvent, GenerationReques
 class Answering:
     """The events of one or several requests as they come. Left before the end, what is unfinished is cancelled."""
 
-    __slots__ = ("_cancel", "_error", "_events", "_waiter", "started", "unfinished")
+    __slots__ = ("_cancel", "_error", "_events", "_patient", "_waiter", "began", "unfinished")
 
     def __init__(self, ids: Sequence[str], cancel: Callable[[list[str]], None]) -> None:
         self.unfinished = set(ids)
-        self.started = False
+        self.began = 0.0  # when the first event came, as `time.perf_counter` has it
         self._cancel = cancel
         self._events: list[GenerationEvent] = []
         self._waiter: asyncio.Future[None] | None = None
         self._error: KedgeError | None = None
+        self._patient = False
 
     def put(self, event: GenerationEvent) -> None:
         """Take an event from the engine."""
         if event.id not in self.unfinished:
             return
-        self.started = True
+        if not self.began:
+            self.began = time.perf_counter()
         self._events.append(event)
         if event.finish:
             self.unfinished.discard(event.id)
-        self._wake()
+        if not (self._patient and self.unfinished):
+            self._wake()
 
     def fail(self, error: KedgeError) -> None:
         """End with an error, after the events that came before it."""
         if self.unfinished and self._error is None:
             self._error = error
             self._wake()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing has come yet."""
+        return not self.began
 
     async def next(self) -> list[GenerationEvent]:
         """What came since the last call, waiting for something; empty when every request is finished.
@@ -50,6 +59,14 @@ class Answering:
         if not self._events and self._error is not None:
             raise self._error
         events, self._events = self._events, []
+        return events
+
+    async def rest(self) -> list[GenerationEvent]:
+        """All that is still to come, once every request is finished. Raises the error that ended it."""
+        self._patient = True
+        events: list[GenerationEvent] = []
+        while got := await self.next():
+            events += got
         return events
 
     def close(self) -> None:

@@ -50,13 +50,14 @@ class Link(asyncio.Protocol):
         self._answering: dict[str, Answering] = {}
         self._scoring: dict[str, asyncio.Future[list[Likelihood]]] = {}
         self._transport: asyncio.WriteTransport | None = None
+        self._unsent: list[bytes] = []
         self._words: asyncio.Task[None] | None = None
         self._death: Unavailable | None = None
 
     @property
     def waiting(self) -> int:
         """How many requests have no event yet."""
-        return sum(not answering.started for answering in self._answering.values())
+        return sum(answering.waiting for answering in self._answering.values())
 
     def ask(self, requests: Sequence[GenerationRequest]) -> Answering:
         """Send requests. `Unavailable` if the process has ended."""
@@ -167,8 +168,15 @@ class Link(asyncio.Protocol):
             raise Unavailable("the engine is not running", hint="it is being restarted: try again")
 
     def _send(self, command: Command) -> None:
+        """Write at the end of this turn of the loop, together with what else is sent in it."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unsent.append(encode(command))
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, []
         if self._transport is not None:
-            self._transport.write(encode(command))
+            self._transport.write(b"".join(unsent))
 
     def _cancel(self, ids: list[str]) -> None:
         for cancelled in ids:

@@ -47,7 +47,7 @@ class InProcess:
     @property
     def waiting(self) -> int:
         """How many requests have no event yet."""
-        return sum(not answering.started for answering in self._answering.values())
+        return sum(answering.waiting for answering in self._answering.values())
 
     async def ask(self, requests: Sequence[GenerationRequest]) -> Answering:
         """Submit requests. `Unavailable` unless `healthy`."""

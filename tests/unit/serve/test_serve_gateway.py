@@ -72,7 +72,7 @@ def ask(path: str, body: object, *, bundle: Bundle | None = None, **settings: An
 async def begun(memory: MemoryGateway) -> None:
     """Wait until an answer is under way."""
     async with asyncio.timeout(5):
-        while not any(a.started for engine in memory.engines for a in engine._answering.values()):  # noqa: ASYNC110
+        while not any(a.began for engine in memory.engines for a in engine._answering.values()):  # noqa: ASYNC110
             await asyncio.sleep(0)
 
 

@@ -171,6 +171,7 @@ class _Reply:
         try:
             await (self._stream(answering) if self._wish.stream else self._whole(answering))
         finally:
+            self._record.first_token = answering.began
             timer.cancel()
             self._exchange.unwatch()
             answering.close()
@@ -189,9 +190,8 @@ class _Reply:
         return requests
 
     async def _whole(self, answering: Answering) -> None:
-        while events := await answering.next():
-            for event in events:
-                self._take(event)
+        for event in await answering.rest():
+            self._take(event)
         shape = self._asked.shape
         texts = ["".join(answer) for answer in self._record.answers]
         choices = [shape.choice(i, text, self._finish[i]) for i, text in enumerate(texts)]

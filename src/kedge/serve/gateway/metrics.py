@@ -28,12 +28,33 @@ class Metrics:
         self.first_token = self._histogram("kedge_first_token_seconds", "From request to the first text of the answer.")
         self.restarts = self._counter("kedge_engine_restarts", "Engine processes started again after a crash.")
         self.swaps = self._counter("kedge_bundle_swaps", "Changes of the bundle that answers, by outcome.", "outcome")
+        self._answered: dict[tuple[str, int], Counter] = {}  # finding a child by its labels costs more than counting
+        self._times: dict[str, tuple[Histogram, Histogram]] = {}
+        self._read, self._made = self.tokens.labels("prompt"), self.tokens.labels("completion")
         self._bundle = Gauge(
             "kedge_bundle_info",
             "The bundle that answers now, by role.",
             ("role", "model", "version", "bundle"),
             registry=self.registry,
         )
+
+    def count(self, route: str, status: int) -> None:
+        """One request more."""
+        child = self._answered.get((route, status))
+        if child is None:
+            child = self._answered[route, status] = self.requests.labels(route, str(status))
+        child.inc()
+
+    def observe(self, route: str, *, seconds: float, first: float | None, read: int, made: int) -> None:
+        """Times and tokens of one request that an engine saw."""
+        times = self._times.get(route)
+        if times is None:
+            times = self._times[route] = (self.latency.labels(route), self.first_token.labels(route))
+        times[0].observe(seconds)
+        if first is not None:
+            times[1].observe(first)
+        self._read.inc(read)
+        self._made.inc(made)
 
     def watch(self, name: str, help: str, read: Callable[[], float]) -> None:
         """A gauge read when it is asked for."""

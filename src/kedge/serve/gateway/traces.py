@@ -46,17 +46,17 @@ class Record:
 
     def add(self, choice: int, text: str) -> None:
         """A piece of an answer."""
-        if not self.first_token:
-            self.first_token = time.perf_counter()
         self.answers[choice].append(text)
 
     def count(self, metrics: Metrics) -> None:
         """Put tokens and times into the metrics."""
-        metrics.tokens.labels("prompt").inc(self.prompt_tokens)
-        metrics.tokens.labels("completion").inc(self.completion_tokens)
-        metrics.latency.labels(self.route).observe(time.perf_counter() - self.started)
-        if self.first_token:
-            metrics.first_token.labels(self.route).observe(self.first_token - self.started)
+        metrics.observe(
+            self.route,
+            seconds=time.perf_counter() - self.started,
+            first=self.first_token - self.started if self.first_token else None,
+            read=self.prompt_tokens,
+            made=self.completion_tokens,
+        )
 
     def write(self, sink: TraceSink, *, endpoint: str, content: bool) -> None:
         """Hand the trace to the sink, without prompt and answer unless `content`."""
