@@ -9,6 +9,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 RUNS := $(addprefix requirements/,torch-cpu.txt torch.txt cuda.txt lock.txt)
 CODE := src tests benchmarks requirements
 QUICK := -m "not slow" tests/unit
+SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench docs report lock clean
@@ -22,11 +23,11 @@ demo: $(VENV)/project.stamp  ## haul a model round the whole line, in ./kedge-de
 test: $(VENV)/tests.stamp  ## everything that must hold: style, types, imports, and every test
 	@tests/install-servers.sh
 	@$(MAKE) --no-print-directory look
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 check: $(VENV)/tests.stamp  ## the quick one: style, types, imports, unit tests
 	@$(MAKE) --no-print-directory look
-	$(BIN)/python -m pytest $(QUICK)
+	$(BIN)/python -m pytest $(SPREAD) $(QUICK)
 
 bench: $(VENV)/rivals.stamp  ## measure kedge beside others, one script after the other, on an idle machine
 	@set -e; export RIVALS=$(CURDIR)/$(VENV)/rivals/bin/python; \

@@ -62,13 +62,14 @@ def test_core_is_standard_library_only() -> None:
 
 
 def test_only_the_configuration_reads_the_environment() -> None:
+    threads = {"kedge.pipeline.worker", "kedge.serve.worker"}  # say how threads wait, before torch is loaded
     readers = {
         source.name
         for source in SOURCES
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv")
     }
-    assert readers <= {"kedge.config"}
+    assert readers - threads <= {"kedge.config"}
 
 
 def test_files_are_named_after_their_subject() -> None:
