@@ -11,6 +11,7 @@ class Tokens:
 
     def __init__(self, tokenizer: Any, model: Any) -> None:
         self._tokenizer = tokenizer
+        self._backend = getattr(tokenizer, "backend_tokenizer", None)
         self.ends = _ends(tokenizer, model)
         self.pad: int = next((t for t in (tokenizer.pad_token_id, *sorted(self.ends)) if t is not None), 0)
         self.longest: int = max((len(token) for token in tokenizer.get_vocab()), default=1)
@@ -34,8 +35,9 @@ class Tokens:
 
     def decode(self, tokens: list[int]) -> str:
         """The text of tokens, special ones left out."""
-        text: str = self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        if self._backend is not None:  # ten times faster than through its wrapper, and called for each token
+            return str(self._backend.decode(tokens, skip_special_tokens=True))
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _ends(tokenizer: Any, model: Any) -> frozenset[int]:
