@@ -77,7 +77,7 @@ def test_a_worse_model_is_refused_then_forced_then_taken_back(line: Any) -> None
     assert forced["override"]
     back = line("rollback", "sums")
     assert (back["before"], back["after"]) == (2, 1)
-    history = line("models", "history", "sums@production")
+    history = line("models", "history", "sums@production")["history"]
     assert [move["after"] for move in history] == [1, 2, 1]
     assert line("audit", "verify")["whole"]
 
