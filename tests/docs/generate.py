@@ -54,7 +54,7 @@ def _pages(command: click.Command, path: str) -> Iterator[str]:
     """The help of a command and of its subcommands."""
     yield f"### {path}\n\n{_help(command, path)}"
     if isinstance(command, click.Group):
-        context = click.Context(command, info_name=path)
+        context = click.Context(command, info_name=path, help_option_names=["-h", "--help"])  # as under `kedge`
         for name in command.list_commands(context):
             below = command.get_command(context, name)
             assert below is not None
@@ -62,7 +62,10 @@ def _pages(command: click.Command, path: str) -> Iterator[str]:
 
 
 def _help(command: click.Command, path: str) -> str:
-    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+    names = ["-h", "--help"]  # as under `kedge`
+    context = click.Context(
+        command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH, help_option_names=names
+    )
     return f"```text\n{command.get_help(context)}\n```\n"
 
 

@@ -19,8 +19,7 @@ import click
 
 from kedge import log
 from kedge.core.catalogue import nearest
-from kedge.core.errors import Broken, Invalid, KedgeError, Unavailable
-from kedge.core.extras import missing
+from kedge.core.errors import Broken, Invalid, KedgeError, Missing, Unavailable
 from kedge.plugins import find_versions
 
 INTERRUPTED = 130
@@ -138,7 +137,7 @@ def _translate(error: Exception) -> KedgeError:
         return Invalid(error.format_message(), hint=f"{where} --help")
     if isinstance(error, click.ClickException):
         return Invalid(error.format_message())
-    if isinstance(error, ModuleNotFoundError) and (absent := missing(error)):
+    if absent := Missing.behind(error):
         return absent
     if isinstance(error, OSError) and error.errno in _OUTSIDE:
         return Unavailable(f"the system refuses: {error}", hint="check permissions and free space, and try again")

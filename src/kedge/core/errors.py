@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Final
 
-# The modules that an extra brings, each with the smallest extra that does.
+# The modules that extras bring, each with the extra to install for it: training brings what serving needs too.
 EXTRAS: Final[Mapping[str, str]] = {
     "accelerate": "train",
     "jinja2": "serve",
@@ -28,13 +28,12 @@ EXTRAS: Final[Mapping[str, str]] = {
     "peft": "train",
     "psycopg": "postgres",
     "pyarrow": "data",
-    "rensa": "data",
-    "safetensors": "serve",
+    "safetensors": "train",
     "scipy": "evaluate",
     "sklearn": "evaluate",
-    "tokenizers": "serve",
-    "torch": "serve",
-    "transformers": "serve",
+    "tokenizers": "train",
+    "torch": "train",
+    "transformers": "train",
     "uvloop": "serve",
 }
 

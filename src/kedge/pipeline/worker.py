@@ -22,8 +22,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from kedge.core.errors import KedgeError
-from kedge.core.extras import missing
+from kedge.core.errors import KedgeError, Missing
 from kedge.core.step import StepContext, StepResult
 from kedge.pipeline.events import (
     Advanced,
@@ -148,7 +147,7 @@ def main() -> int:
             result = work(job, reporter)
             reporter.send(from_result(result))
         except ModuleNotFoundError as error:
-            reporter.send(_errored(missing(error) or error))
+            reporter.send(_errored(Missing.behind(error) or error))
             return 1
         except Exception as error:
             reporter.send(_errored(error))

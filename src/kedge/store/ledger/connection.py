@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 import weakref
@@ -10,12 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Pool, Table, create_engine, event, exc, make_url
-from sqlalchemy.dialects import postgresql, sqlite
 
 from kedge.core.errors import Broken, Conflict, Invalid, KedgeError, Missing, Refused, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 MANY: Final = 512  # rows in one statement; SQLite takes 32,766 values
 PATIENCE_S: Final = 60  # how long a writer waits for the others
@@ -151,7 +154,9 @@ def put(connection: Connection, table: Table, row: dict[str, Any]) -> None:
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")  # the other one is not loaded
+    insert: sqlite.Insert | postgresql.Insert = dialect.insert(table)
+    return insert
 
 
 def connect(url: str, *, enforce: bool = True) -> Database:
