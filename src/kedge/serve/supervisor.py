@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kedge.core.bundle import Bundle, Sampling
-from kedge.core.errors import KedgeError, Unavailable
+from kedge.core.errors import KedgeError, Refused, Unavailable
 from kedge.core.generation import EngineFacts, GenerationRequest
 from kedge.serve.answers import Answering
 from kedge.serve.link import Link, start_engine
@@ -44,6 +44,7 @@ class Supervisor:
         self._restarted = restarted
         self._link: Link | None = None
         self._up = asyncio.Event()
+        self._tried = asyncio.Event()  # set and replaced after each attempt to start, whatever came of it
         self._failures = 0
         self._watching: asyncio.Task[None] | None = None
         self._closed = False
@@ -100,6 +101,12 @@ class Supervisor:
             raise
         self._link = link
         self._up.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Tell whoever waits for the attempt under way."""
+        tried, self._tried = self._tried, asyncio.Event()
+        tried.set()
 
     async def _wait_for_restart(self) -> None:
         if self._closed:
@@ -109,9 +116,11 @@ class Supervisor:
         if self._link is not None and self._link.ended.is_set():
             self._up.clear()  # before the watch has noticed
         try:
-            await asyncio.wait_for(self._up.wait(), self._patience.restart)
+            await asyncio.wait_for(self._tried.wait(), self._patience.restart)
         except TimeoutError as error:
             raise Unavailable("the engine is being restarted", hint="try again in a moment") from error
+        if not self._up.is_set():
+            raise Unavailable("the engine could not be restarted", hint="the gateway's log says why")
 
     async def _watch(self) -> None:
         """Start the engine again each time it ends, after longer pauses when it does not live long."""
@@ -136,6 +145,7 @@ class Supervisor:
             await self._bring_up()
         except KedgeError as error:
             self._failures += 1
+            self._wake()
             logger.warning("the engine does not start", extra={"said": error.message, "failures": self._failures})
             return False
         self._failures = 0
@@ -162,6 +172,13 @@ class Launcher:
     async def launch(self, digest: str) -> tuple[Bundle, Supervisor]:
         """The bundle, and its engine warmed. Raises why it cannot be."""
         bundle, folder = await asyncio.to_thread(self._unpack, digest)
+        if bundle.guards:
+            named = ", ".join(guard.name for guard in bundle.guards)
+            raise Refused(
+                f"the bundle names guards that this gateway cannot run: {named}",
+                address=digest,
+                hint="serve it with a version of kedge that has them, or make a bundle without",
+            )
         supervisor = Supervisor(bundle, folder, restarted=self.restarted)
         await supervisor.start()
         return bundle, supervisor

@@ -278,3 +278,36 @@ def test_the_same_bundle_released_again_is_not_loaded_again() -> None:
         assert len(memory.engines) == 1
 
     serve(memory, act)
+
+
+def test_a_failure_to_load_that_was_not_foreseen_is_a_failure_too(caplog: pytest.LogCaptureFixture) -> None:
+    memory = MemoryGateway()
+    memory.release(bundle("a"))
+
+    async def act(caller: Caller, gateway: Gateway) -> None:
+        broken = memory.release(bundle("b"))
+        del memory.bundles[broken.bundle]
+        await settle(gateway)
+        assert await who(caller) == "a"
+        assert gateway.follower.trouble.startswith("KeyError")
+
+    serve(memory, act)
+    assert "not foreseen" in caplog.text
+
+
+def test_a_bundle_that_loads_after_it_was_taken_back_is_closed() -> None:
+    memory = MemoryGateway()
+    first = memory.release(bundle("a"))
+
+    async def act(caller: Caller, gateway: Gateway) -> None:
+        memory.release(bundle("b"))
+        await gateway.follower.look()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        memory.releases[Role.STABLE] = first
+        await settle(gateway)
+        await asyncio.sleep(0)
+        assert list(gateway.follower._running) == [first.bundle]
+        assert [e.engine.closed for e in memory.engines] == [False, True]  # type: ignore[attr-defined]
+
+    serve(memory, act)

@@ -24,6 +24,7 @@ from kedge.serve.gateway.routing import Lane, Routes
 from kedge.serve.gateway.traces import Record
 
 _STREAM = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
+_UNREAD_SECONDS = 5.0
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -118,6 +119,9 @@ async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -
                 record.status, record.error = told.status, told.message
                 if not exchange.started:
                     raise told from error
+            except asyncio.CancelledError:
+                record.status, record.error = 503, "the gateway stopped before the answer was finished"
+                raise
             finally:
                 record.count(gateway.metrics)
                 record.write(
@@ -169,7 +173,10 @@ class _Reply:
         timer = asyncio.get_running_loop().call_later(seconds, answering.fail, late)
         self._exchange.when_gone(lambda: answering.fail(Gone("the caller went away")))
         try:
-            await (self._stream(answering) if self._wish.stream else self._whole(answering))
+            async with asyncio.timeout(seconds + _UNREAD_SECONDS):  # for a caller who does not read what it gets
+                await (self._stream(answering) if self._wish.stream else self._whole(answering))
+        except TimeoutError as error:
+            raise late from error
         finally:
             self._record.first_token = answering.began
             timer.cancel()

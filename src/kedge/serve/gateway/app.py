@@ -67,6 +67,8 @@ class App:
             logger.exception("a request failed in a way that was not foreseen", extra={"trace": exchange.id})
             status = await _refuse(exchange, ApiError(500, "the gateway failed", code="internal_error"))
         self.gateway.metrics.count(name or "other", status)
+        if status >= 500 and name != health.ROUTE:
+            logger.warning("a request was not answered", extra={"trace": exchange.id, "route": name, "status": status})
 
     async def _answer(self, exchange: Exchange, name: str) -> int:
         if name == health.ROUTE:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kedge.core.errors import KedgeError
+from kedge.core.errors import Broken, KedgeError
 from kedge.core.release import Release, Role
 from kedge.serve.gateway.metrics import Metrics
 from kedge.serve.gateway.ports import Ports
@@ -44,7 +44,7 @@ class Follower:
         self._metrics = metrics
         self._time = time
         self._running: dict[str, Running] = {}
-        self._launching: dict[str, asyncio.Task[None]] = {}
+        self._launching: dict[str, asyncio.Task[Running]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._failed: dict[str, Failure] = {}
         self._before = ""  # the digest of the stable bundle that was in force before this one
@@ -52,12 +52,12 @@ class Follower:
     async def start(self) -> None:
         """Load what is released now and put it in force. Raises why it cannot; nothing released is no error."""
         wanted = _wanted(await asyncio.to_thread(self._ports.current))
-        await self._step(wanted)
-        await asyncio.gather(*self._launching.values())
+        self._step(wanted)
+        await asyncio.gather(*self._launching.values(), return_exceptions=True)
+        self._step(wanted)
         stable = wanted.get(Role.STABLE)
         if stable is not None and stable.bundle in self._failed:
             raise self._failed[stable.bundle].error
-        await self._step(wanted)
 
     async def follow(self, seconds: float) -> None:
         """Look every so many seconds, until cancelled."""
@@ -72,7 +72,7 @@ class Follower:
         except KedgeError as error:
             self._say(f"the ledger cannot be read: {error.message}")
             return
-        await self._step(_wanted(releases))
+        self._step(_wanted(releases))
 
     async def close(self) -> None:
         """Close every engine."""
@@ -80,22 +80,29 @@ class Follower:
         for task in self._launching.values():
             task.cancel()
         await asyncio.gather(*self._launching.values(), return_exceptions=True)
+        for digest, task in self._launching.items():
+            self._land(digest, task)
         for running in self._running.values():
             self._retire(running, wait=False)
         self._running.clear()
         await asyncio.gather(*self._closing)
 
-    async def _step(self, wanted: Mapping[Role, Release]) -> None:
+    def _step(self, wanted: Mapping[Role, Release]) -> None:
         bundles = {release.bundle for release in wanted.values()}
+        for digest in [digest for digest, task in self._launching.items() if task.done()]:
+            self._land(digest, self._launching.pop(digest))
         for digest in bundles - self._running.keys() - self._launching.keys():
             failure = self._failed.get(digest)
             if failure is None or self._time() >= failure.again:
-                self._launching[digest] = asyncio.create_task(self._launch(digest))
+                self._launching[digest] = asyncio.create_task(self._ports.launch(digest))
         for digest in self._launching.keys() - bundles:
             self._launching[digest].cancel()
         self._switch(wanted)
         self._say(next((self._failed[d].error.message for d in sorted(bundles) if d in self._failed), ""))
         self._failed = {digest: failure for digest, failure in self._failed.items() if digest in bundles}
+        answering = {lane.running.digest for lane in self.routes.lanes.values()}
+        for digest in self._running.keys() - bundles - answering - {self._before}:
+            self._retire(self._running.pop(digest))
 
     def _switch(self, wanted: Mapping[Role, Release]) -> None:
         """Put in force what is loaded; a role whose bundle is not stays as it was."""
@@ -114,24 +121,24 @@ class Follower:
         self._metrics.show_bundles(lanes.values())
         if stable is not None:
             logger.info("this bundle answers now", extra={"bundle": stable.running.digest, "model": stable.address})
-        kept = {self._before, *(lane.running.digest for lane in lanes.values())}
-        for digest in self._running.keys() - kept:
-            self._retire(self._running.pop(digest))
 
-    async def _launch(self, digest: str) -> None:
-        try:
-            self._running[digest] = await self._ports.launch(digest)
+    def _land(self, digest: str, task: asyncio.Task[Running]) -> None:
+        """Take in a bundle that has loaded, or why it has not."""
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._running[digest] = task.result()
             self._failed.pop(digest, None)
-        except KedgeError as error:
-            before = self._failed.get(digest)
-            pause = min(2 * before.pause, _LONGEST_PAUSE) if before else _FIRST_PAUSE
-            self._failed[digest] = Failure(error=error, again=self._time() + pause, pause=pause)
-            self._metrics.swaps.labels("failed").inc()
-            logger.warning(
-                "a bundle cannot be loaded", extra={"bundle": digest, "error": str(error), "again_in": pause}
-            )
-        finally:
-            del self._launching[digest]
+            return
+        if not isinstance(error, KedgeError):
+            logger.error("loading failed in a way that was not foreseen", exc_info=error, extra={"bundle": digest})
+            error = Broken(f"{type(error).__name__}: {error}", address=digest)
+        before = self._failed.get(digest)
+        pause = min(2 * before.pause, _LONGEST_PAUSE) if before else _FIRST_PAUSE
+        self._failed[digest] = Failure(error=error, again=self._time() + pause, pause=pause)
+        self._metrics.swaps.labels("failed").inc()
+        logger.warning("a bundle cannot be loaded", extra={"bundle": digest, "error": str(error), "again_in": pause})
 
     def _retire(self, running: Running, *, wait: bool = True) -> None:
         task = asyncio.create_task(self._close(running, wait=wait))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kedge.core.access import Key
 from kedge.core.ports import Clock, TraceSink
@@ -21,7 +22,7 @@ class Ports:
     """
 
     current: Callable[[], Mapping[Role, Release]]
-    launch: Callable[[str], Awaitable[Running]]
+    launch: Callable[[str], Coroutine[Any, Any, Running]]
     hash_key: Callable[[str], str]
     find_key: Callable[[str], Key | None]
     beat: Callable[[Heartbeat], None]

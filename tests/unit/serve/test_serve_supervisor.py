@@ -1,0 +1,20 @@
+"""Bundles that a gateway must not serve are refused before an engine is started."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kedge.core.bundle import Bundle
+from kedge.core.errors import Refused
+from kedge.core.spec import Spec
+from kedge.serve.supervisor import Launcher
+
+
+def test_a_bundle_with_guards_is_refused_rather_than_served_without(tmp_path: Path) -> None:
+    bundle = replace(Bundle(model="x", engine=Spec(name="echo")), guards=(Spec(name="pii"),))
+    with pytest.raises(Refused, match="cannot run: pii"):
+        asyncio.run(Launcher(lambda digest: (bundle, tmp_path)).launch("sha256:0"))
