@@ -125,7 +125,10 @@ def _haul(project: Project, say: Say, progress: Progress, *, sets: tuple[str, ..
 
 def _promote(project: Project, good: Hauled, say: Say) -> None:
     models.promote(project, good.version.address, ALIAS)
-    say("promote", f"{good.version.address} is {MODEL}@{ALIAS}, because the verdict on {good.version.bundle[:19]} is pass")
+    say(
+        "promote",
+        f"{good.version.address} is {MODEL}@{ALIAS}, because the verdict on {good.version.bundle[:19]} is pass",
+    )
 
 
 def _held_out(project: Project, good: Hauled) -> list[Row]:
