@@ -100,9 +100,12 @@ class Link(asyncio.Protocol):
 
     async def close(self) -> None:
         """End the process, by force if it does not end by itself."""
+        loading = not self._ready.done()
         if self._transport is not None:
             self._transport.close()
         if self.process is not None:
+            if loading and self.process.returncode is None:
+                self.process.kill()  # it does not look at its socket before it has loaded
             try:
                 await asyncio.wait_for(self.process.wait(), _END_SECONDS)
             except TimeoutError:
