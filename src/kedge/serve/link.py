@@ -100,7 +100,7 @@ class Link(asyncio.Protocol):
 
     async def close(self) -> None:
         """End the process, by force if it does not end by itself."""
-        loading = not self._ready.done()
+        loading = not self.facts.name
         if self._transport is not None:
             self._transport.close()
         if self.process is not None:
