@@ -138,7 +138,8 @@ class Link(asyncio.Protocol):
                             if event.finish:
                                 del self._answering[event.id]
                 case Ready(facts=facts):
-                    self._ready.set_result(facts)
+                    if not self._ready.done():  # nobody may be waiting any more
+                        self._ready.set_result(facts)
                 case Scores(id=id, likelihoods=likelihoods):
                     if id in self._scoring:
                         self._scoring[id].set_result(likelihoods)
