@@ -13,7 +13,7 @@ from pyreqwest.exceptions import PyreqwestError
 from pyreqwest.response import SyncResponse
 
 from kedge.app.project import Project
-from kedge.app.status import FRESH
+from kedge.app.status import alive
 from kedge.config import resolve_secret
 from kedge.core.errors import Invalid, KedgeError, NotFound, Refused, Unauthenticated, Unavailable
 from kedge.core.release import Endpoint
@@ -92,8 +92,7 @@ def _endpoint(project: Project, name: str) -> Endpoint:
 
 
 def _url(project: Project, endpoint: str) -> str:
-    horizon = project.clock.now() - FRESH
-    beats = [b for b in project.ledger.releases.heartbeats() if b.endpoint == endpoint and b.at >= horizon]
+    beats = alive(project, endpoint)
     if not beats:
         raise Unavailable(f"nothing serves {endpoint!r} now", address=endpoint, hint=f"kedge serve {endpoint}")
     return max(beats, key=lambda beat: (beat.healthy, beat.at)).url + "/v1/chat/completions"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kedge.app.project import Project
+from kedge.app.traffic import traffic
 from kedge.core.ledger import RunQuery
 from kedge.core.model import AliasMove, ModelVersion, RecordedVerdict
 from kedge.core.release import Endpoint, Heartbeat, Release, Role
 from kedge.core.run import Run
+from kedge.monitor.summary import TrafficSummary
 
 FRESH = timedelta(seconds=5)
 
@@ -41,6 +43,7 @@ class EndpointStatus:
     releases: Mapping[Role, Release]
     gateways: tuple[Heartbeat, ...]
     health: str  # serving | swapping | unhealthy | down
+    traffic: TrafficSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,12 @@ def status(project: Project) -> Status:
     )
 
 
+def alive(project: Project, endpoint: str) -> list[Heartbeat]:
+    """The gateways of an endpoint that were heard of in the last seconds."""
+    horizon = project.clock.now() - FRESH
+    return [beat for beat in project.ledger.releases.heartbeats() if beat.endpoint == endpoint and beat.at >= horizon]
+
+
 def _newest(project: Project, stage: str) -> Run | None:
     found = project.ledger.runs.search(RunQuery(where=f"stage = '{stage}'", limit=1))
     return found[0] if found else None
@@ -82,12 +91,17 @@ def _alias(project: Project, move: AliasMove) -> AliasStatus:
 
 def _endpoint(project: Project, endpoint: Endpoint) -> EndpointStatus:
     releases = project.ledger.releases.current(endpoint.name)
-    horizon = project.clock.now() - FRESH
-    alive = tuple(b for b in project.ledger.releases.heartbeats() if b.endpoint == endpoint.name and b.at >= horizon)
-    return EndpointStatus(endpoint=endpoint, releases=releases, gateways=alive, health=_health(releases, alive))
+    gateways = alive(project, endpoint.name)
+    return EndpointStatus(
+        endpoint=endpoint,
+        releases=releases,
+        gateways=tuple(gateways),
+        health=_health(releases, gateways),
+        traffic=traffic(project, endpoint.name),
+    )
 
 
-def _health(releases: Mapping[Role, Release], gateways: tuple[Heartbeat, ...]) -> str:
+def _health(releases: Mapping[Role, Release], gateways: Sequence[Heartbeat]) -> str:
     if not gateways:
         return "down"
     if not all(gateway.healthy for gateway in gateways):

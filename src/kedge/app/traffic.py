@@ -7,10 +7,10 @@ import time
 from kedge.app.project import Project
 from kedge.monitor.summary import TrafficSummary, summarize
 
-_MANY = 100_000
+_MANY = 10_000
 
 
-def traffic(project: Project, endpoint: str, *, seconds: float = 3600.0) -> TrafficSummary:
-    """An endpoint's requests of the last so many seconds: how many, how fast, how often wrong."""
+def traffic(project: Project, endpoint: str, *, seconds: float = 300.0) -> TrafficSummary:
+    """An endpoint's requests of the last so many seconds (the newest 10,000): how many, how fast, how often wrong."""
     since = time.time() - seconds
     return summarize(project.traces.search(endpoint=endpoint, since=since, limit=_MANY), seconds=seconds)

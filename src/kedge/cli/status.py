@@ -88,11 +88,21 @@ def _aliases(aliases: tuple[AliasStatus, ...]) -> Table:
 
 def _endpoints(endpoints: tuple[EndpointStatus, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("endpoint", "health", "follows", "released", "url"):
+    for column in ("endpoint", "health", "follows", "released", "last 5 minutes", "url"):
         table.add_column(column)
     for endpoint in endpoints:
         bound = endpoint.endpoint
         released = "  ".join(f"{role} {r.model}@{r.version} {r.bundle[7:19]}" for role, r in endpoint.releases.items())
         urls = "  ".join(gateway.url for gateway in endpoint.gateways)
-        table.add_row(bound.name, _word(endpoint.health), f"{bound.model}@{bound.alias}", released, urls)
+        follows = f"{bound.model}@{bound.alias}"
+        table.add_row(bound.name, _word(endpoint.health), follows, released, _traffic(endpoint), urls)
     return table
+
+
+def _traffic(endpoint: EndpointStatus) -> str:
+    seen, latency = endpoint.traffic, endpoint.traffic.latency_ms
+    if not seen.requests:
+        return "no requests"
+    return (
+        f"{seen.requests:,} requests, {seen.error_rate:.1%} errors, p50 {latency.p50:.0f} ms, p99 {latency.p99:.0f} ms"
+    )

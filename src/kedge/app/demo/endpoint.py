@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kedge.app.project import Project
+from kedge.app.status import alive
 from kedge.core.errors import Unavailable
 
 READY_SECONDS = 120.0
@@ -75,7 +76,7 @@ def wait_for(project: Project, endpoint: str, bundle: str) -> float:
     """Wait until every gateway of the endpoint answers with `bundle`; the seconds it took. `Unavailable`."""
     begun = time.monotonic()
     while time.monotonic() - begun < SWAP_SECONDS:
-        beats = [beat for beat in project.ledger.releases.heartbeats() if beat.endpoint == endpoint]
+        beats = alive(project, endpoint)
         if beats and all(beat.bundle == bundle and beat.healthy for beat in beats):
             return time.monotonic() - begun
         time.sleep(0.05)
