@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,10 @@ os.environ.update(
     NO_COLOR="1",
     COLUMNS="120",
 )
+
+# Started in the background of a script, this process ignores Ctrl-C, and all that it starts would too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A tool a test `needs`, and how to get it.
 TOOLS = {

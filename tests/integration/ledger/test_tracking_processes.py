@@ -34,7 +34,10 @@ def start(folder: Path, script: str) -> subprocess.Popen[str]:
 
 def end(program: subprocess.Popen[str]) -> tuple[int, str, str]:
     """Wait for the end: exit code, output, errors."""
-    output, errors = program.communicate(timeout=60)
+    try:
+        output, errors = program.communicate(timeout=60)
+    finally:
+        program.kill()
     return program.returncode, output, errors
 
 
