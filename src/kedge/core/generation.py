@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from kedge.core.bundle import Sampling
 
@@ -18,6 +18,10 @@ class GenerationRequest:
     `input` is a row's input, which the engine wraps with the bundle's prompt template. Exactly one of the three is set.
     `sampling.max_tokens` counts new tokens; an answer also ends, with finish `length`, where the context is full.
     `prompt_limit` is the longest prompt that is let in, in tokens (0: the model's context); a longer one is `invalid`.
+
+    What follows needs an engine that `can` it; one that cannot answers with an error of code `invalid`.
+    `logprobs` asks for each token's log-probability and that many alternatives beside it (None: for neither), `echo`
+    for those of the prompt too. `schema` is a JSON schema that the answer obeys, `tools` are offered to the template.
     """
 
     id: str
@@ -26,11 +30,30 @@ class GenerationRequest:
     input: str | None = None
     messages: Sequence[Mapping[str, str]] | None = None
     prompt_limit: int = 0
+    logprobs: int | None = None
+    echo: bool = False
+    schema: str = ""
+    tools: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenChoice:
+    """One token of an answer with its natural-log probability, and the likeliest tokens in its place, best first.
+
+    The first token of an echoed prompt has no probability (None).
+    """
+
+    text: str
+    logprob: float | None
+    top: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationEvent:
-    """A piece of an answer. `text` is what is new; the last event of a request has `finish` set and both counts."""
+    """A piece of an answer. `text` is what is new; the last event of a request has `finish` set and both counts.
+
+    `tokens` are those that `text` is made of, where the request asked for their probabilities.
+    """
 
     id: str
     text: str = ""
@@ -39,11 +62,15 @@ class GenerationEvent:
     completion_tokens: int = 0
     error: str = ""
     error_code: str = ""  # KedgeError.code of a refused request, as `invalid` or `limited`
+    tokens: tuple[TokenChoice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFacts:
-    """What an engine says of itself. `context` is the longest prompt and answer together, in tokens (0: unknown)."""
+    """What an engine says of itself. `context` is the longest prompt and answer together, in tokens (0: unknown).
+
+    `can` names what it does beyond plain text, of `logprobs`, `echo`, `schema`, `tools`, `embed`, `score`, `adapters`.
+    """
 
     name: str
     context: int = 0
@@ -51,6 +78,7 @@ class EngineFacts:
     vocabulary: int = 0
     dtype: str = ""
     device: str = ""
+    can: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,10 @@ class Trace:
     """One request to an endpoint. Times: `at` in seconds since the epoch, durations in milliseconds.
 
     `prompt` and `answer` are JSON or plain text as the caller sent and got them; `error` is "" on success.
+    `role` is the part of the traffic it belonged to (stable, canary, shadow, fallback), `cache` what answered in the
+    engine's place ("", exact, semantic), `parent` the trace that it repeats (of a shadow or a replay).
+    `detail` is a JSON object ("" for none) of what is looked up by person, not by query: the version that answered
+    (`address`), the sampling, what each guard decided, what it cost.
     """
 
     id: str
@@ -62,3 +66,8 @@ class Trace:
     latency_ms: float = 0.0
     first_token_ms: float = 0.0
     error: str = ""
+    tenant: str = ""
+    role: str = "stable"
+    cache: str = ""
+    parent: str = ""
+    detail: str = ""

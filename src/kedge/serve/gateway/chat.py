@@ -9,11 +9,12 @@ import msgspec
 
 from kedge.core.access import Key
 from kedge.core.bundle import Sampling
-from kedge.serve.gateway.answer import Asked, answer
+from kedge.serve.gateway.answer import answer
 from kedge.serve.gateway.asked import COMMON_NEUTRAL, CommonBody, Count, Wish, read_body, wish_of
 from kedge.serve.gateway.errors import invalid
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
+from kedge.serve.gateway.reply import Asked
 
 ROUTE = "/v1/chat/completions"
 

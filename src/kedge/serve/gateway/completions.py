@@ -9,10 +9,11 @@ import msgspec
 
 from kedge.core.access import Key
 from kedge.core.bundle import Sampling
-from kedge.serve.gateway.answer import Asked, answer
+from kedge.serve.gateway.answer import answer
 from kedge.serve.gateway.asked import COMMON_NEUTRAL, CommonBody, Wish, read_body, wish_of
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
+from kedge.serve.gateway.reply import Asked
 
 ROUTE = "/v1/completions"
 

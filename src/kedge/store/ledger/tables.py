@@ -27,7 +27,7 @@ from sqlalchemy import (
 from kedge.core.errors import Invalid
 from kedge.core.hashing import canonical
 
-REVISION: Final = "0001"
+REVISION: Final = "0004"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

@@ -13,7 +13,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from kedge.core.errors import Unavailable
 
-VERSION = 1
+VERSION = 2
+_SINCE = {2: ("tenant", "role", "cache", "parent", "detail")}  # what each version has added to the traces
 _LOCK = 0x6B65646765  # any number that the ledger does not use for its own advisory lock
 
 metadata = sa.MetaData()
@@ -38,6 +39,11 @@ traces = sa.Table(
     sa.Column("latency_ms", sa.Double, nullable=False),
     sa.Column("first_token_ms", sa.Double, nullable=False),
     sa.Column("error", sa.Text, nullable=False),
+    sa.Column("tenant", sa.Text, nullable=False, server_default=""),
+    sa.Column("role", sa.Text, nullable=False, server_default="stable"),
+    sa.Column("cache", sa.Text, nullable=False, server_default=""),
+    sa.Column("parent", sa.Text, nullable=False, server_default=""),
+    sa.Column("detail", sa.Text, nullable=False, server_default=""),
     sa.Index("traces_id", "id", unique=True),
     sa.Index("traces_at", "at"),
     sa.Index("traces_endpoint", "endpoint", "at"),
@@ -107,3 +113,8 @@ def _upgrade(connection: sa.Connection) -> None:
             f"the trace store has schema {found}, and this kedge knows up to {VERSION}",
             hint="a newer kedge wrote it: upgrade this one",
         )
+    if found < VERSION:
+        for column in _SINCE[2]:
+            added = sa.schema.CreateColumn(traces.c[column]).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE traces ADD COLUMN {added}")
+        connection.execute(schema.update().values(version=VERSION))
