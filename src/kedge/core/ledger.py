@@ -17,6 +17,7 @@ from kedge.core.audit import AuditRecord
 from kedge.core.evaluation import Gate
 from kedge.core.model import AliasMove, ModelVersion, RecordedVerdict
 from kedge.core.release import Endpoint, Heartbeat, Release, Role
+from kedge.core.review import ReviewCase, ReviewLabel
 from kedge.core.run import Point, Run, RunStatus
 
 
@@ -231,6 +232,26 @@ class Keys(Protocol):
         ...
 
 
+class Reviews(Protocol):
+    """Cases that wait for a person, and the labels they got."""
+
+    def add(self, cases: Sequence[ReviewCase]) -> int:
+        """Put cases into their queues; how many were not there yet."""
+        ...
+
+    def cases(self, queue: str = "") -> list[ReviewCase]:
+        """The cases of a queue (or of all), in the order in which they were added."""
+        ...
+
+    def label(self, label: ReviewLabel) -> None:
+        """Append a label. `NotFound` if there is no such case."""
+        ...
+
+    def labels(self, queue: str = "") -> list[ReviewLabel]:
+        """The labels in force: each person's newest on each case, in the order given."""
+        ...
+
+
 class Audit(Protocol):
     """The hash chain."""
 
@@ -279,6 +300,11 @@ class Ledger(Protocol):
     @property
     def keys(self) -> Keys:
         """API keys, by keyed hash."""
+        ...
+
+    @property
+    def reviews(self) -> Reviews:
+        """Cases that people look at, and their labels."""
         ...
 
     @property

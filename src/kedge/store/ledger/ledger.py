@@ -13,6 +13,7 @@ from kedge.store.ledger.keys import SqlKeys
 from kedge.store.ledger.metrics import SqlMetrics
 from kedge.store.ledger.models import SqlModels
 from kedge.store.ledger.releases import SqlReleases
+from kedge.store.ledger.reviews import SqlReviews
 from kedge.store.ledger.runs import SqlRuns
 from kedge.store.ledger.verdicts import SqlVerdicts
 
@@ -29,6 +30,7 @@ class SqlLedger:
         self.verdicts = SqlVerdicts(database)
         self.releases = SqlReleases(database)
         self.keys = SqlKeys(database)
+        self.reviews = SqlReviews(database)
         self.audit = SqlAudit(database)
 
     @contextmanager

@@ -319,3 +319,34 @@ audit = Table(
     Column("before", Word, nullable=False),
     Column("hash", Word, nullable=False),
 )
+
+review_cases = Table(
+    "review_cases",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("queue", Word, nullable=False),
+    Column("row", Word, nullable=False),
+    Column("input", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("answerer", Word, nullable=False),
+    Column("why", Word, nullable=False),
+    Column("evaluation", Word, nullable=False),
+    Column("bundle", Word, nullable=False),
+    Column("scores", Json, nullable=False),
+    Column("added", Instant, nullable=False),
+    Column("by", Word, nullable=False),
+    Index(None, "queue", "added"),
+)
+
+review_labels = Table(
+    "review_labels",
+    metadata,
+    Column("id", Count, primary_key=True),
+    Column("case", Word, ForeignKey(review_cases.c.id), nullable=False),
+    Column("reviewer", Word, nullable=False),
+    Column("label", Word, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index(None, "case", "reviewer", "id"),
+)

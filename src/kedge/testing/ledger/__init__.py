@@ -14,6 +14,7 @@ from kedge.testing.ledger.keys import KeysConformance
 from kedge.testing.ledger.metrics import MetricsConformance
 from kedge.testing.ledger.models import ModelsConformance
 from kedge.testing.ledger.releases import ReleasesConformance
+from kedge.testing.ledger.reviews import ReviewsConformance
 from kedge.testing.ledger.runs import RunsConformance
 from kedge.testing.ledger.search import SearchConformance
 from kedge.testing.ledger.transactions import TransactionsConformance
@@ -31,6 +32,7 @@ class LedgerConformance(
     VerdictsConformance,
     ReleasesConformance,
     KeysConformance,
+    ReviewsConformance,
     AuditConformance,
     TransactionsConformance,
 ):
