@@ -53,6 +53,18 @@ class BoundSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """A row-local stage by name. `open` names the function that makes it, as `module:function`: `(options) -> RowStage`
+    (see `stage`); it is looked up when needed, in several processes. `options` is a frozen dataclass of plain values.
+    `code` names the modules whose source decides the result: rows are read again when it changes."""
+
+    name: str
+    open: str
+    options: Any
+    code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NormaliseOptions:
     """How texts are spelt, and how long they may be, in characters."""
 
@@ -110,6 +122,7 @@ class BuildRequest:
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     parent: str = ""
+    stages: tuple[StageSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
