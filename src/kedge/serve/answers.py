@@ -11,6 +11,34 @@ from kedge.core.errors import KedgeError
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest
 
 
+class Answers(Protocol):
+    """Answers on their way, from an engine or from what stands before it."""
+
+    @property
+    def began(self) -> float:
+        """When the first event came, as `time.perf_counter` has it; 0 before."""
+        ...
+
+    async def next(self) -> list[GenerationEvent]:
+        """What came since the last call, waiting for something; empty when every request is finished.
+
+        Raises the error that ended it.
+        """
+        ...
+
+    async def rest(self) -> list[GenerationEvent]:
+        """All that is still to come, once every request is finished. Raises the error that ended it."""
+        ...
+
+    def fail(self, error: KedgeError) -> None:
+        """End with an error, after the events that came before it."""
+        ...
+
+    def close(self) -> None:
+        """Cancel what is unfinished. Closing again does nothing."""
+        ...
+
+
 class Answering:
     """The events of one or several requests as they come. Left before the end, what is unfinished is cancelled."""
 

@@ -1,4 +1,4 @@
-"""Answers one request: limits, route, engine, receipt, trace."""
+"""Answers one request: limits, lane, engine, receipt, trace. Each stage is a file of its own; this is their order."""
 
 from __future__ import annotations
 
@@ -9,44 +9,54 @@ from kedge.core.errors import KedgeError
 from kedge.serve.gateway.errors import ApiError, api_error, invalid
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
-from kedge.serve.gateway.reply import Asked, Reply
+from kedge.serve.gateway.reply import Asked, Reply, requests_of
 from kedge.serve.gateway.routing import Lane, Routes
+from kedge.serve.gateway.source import ask
 from kedge.serve.gateway.traces import Record
 
 
 async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -> int:
     """Answer, keep the trace, and return the status. Raises what happened before an answer began."""
-    with gateway.limits.entered(key):
+    gateway.limits.enter(key)
+    gateway.deadlines.begin(exchange)
+    try:
         lane = choose_lane(gateway.follower.routes, gateway, asked.model)
-        wish = asked.wish(lane.running.bundle.sampling)
-        choices = len(asked.prompts) * wish.choices
-        if choices > gateway.options.settings.max_choices:
-            raise invalid(
-                f"at most {gateway.options.settings.max_choices} choices are made for a request",
-                param="prompt",
-                code="limit_exceeded",
-            )
-        record = Record(trace=exchange.id, route=asked.route, key=key, prompt=asked.content, choices=choices)
-        record.bundle = lane.running.digest
-        reply = Reply(gateway, exchange, asked, wish, lane, record)
-        with lane.running.used():
-            try:
-                await reply.serve()
-            except (ApiError, KedgeError) as error:
-                told = error if isinstance(error, ApiError) else api_error(error)
-                record.status, record.error = told.status, told.message
-                if not exchange.started:
-                    raise told from error
-            except asyncio.CancelledError:
-                record.status, record.error = 503, "the gateway stopped before the answer was finished"
-                raise
-            finally:
-                record.count(gateway.metrics)
-                record.write(
-                    gateway.ports.traces,
-                    endpoint=gateway.options.endpoint,
-                    content=gateway.options.settings.trace_content,
-                )
+        return await _answer(gateway, exchange, key, asked, lane)
+    finally:
+        gateway.deadlines.end(exchange)
+        exchange.done()
+        gateway.limits.leave()
+
+
+async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, lane: Lane) -> int:
+    settings = gateway.options.settings
+    wish = asked.wish(lane.running.bundle.sampling)
+    choices = len(asked.prompts) * wish.choices
+    if choices > settings.max_choices:
+        said = f"at most {settings.max_choices} choices are made for a request"
+        raise invalid(said, param="prompt", code="limit_exceeded")
+    record = Record(trace=exchange.id, route=asked.route, key=key, prompt=asked.content, choices=choices)
+    record.bundle = lane.running.digest
+    try:
+        requests = requests_of(asked, wish, exchange.id, prompt_limit=settings.max_prompt_tokens)
+        source = await ask(gateway, exchange, lane, requests)
+        record.bundle = source.lane.running.digest
+        try:
+            await Reply(gateway, exchange, asked, wish, source.lane, record).serve(source.answers)
+        finally:
+            record.first_token = source.answers.began
+            source.close()
+    except (ApiError, KedgeError) as error:
+        told = error if isinstance(error, ApiError) else api_error(error)
+        record.status, record.error = told.status, told.message
+        if not exchange.started:
+            raise told from error
+    except asyncio.CancelledError:
+        record.status, record.error = 503, "the gateway stopped before the answer was finished"
+        raise
+    finally:
+        record.count(gateway.metrics)
+        record.write(gateway.ports.traces, endpoint=gateway.options.endpoint, content=settings.trace_content)
     return record.status
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
+from kedge.core.errors import KedgeError
+from kedge.serve.answers import Answers
 from kedge.serve.gateway.errors import ApiError, Gone, Header
 
 Message = MutableMapping[str, Any]
@@ -18,7 +20,18 @@ JSON = (b"content-type", b"application/json")
 class Exchange:
     """What was asked over HTTP, and the way to answer it. `id` names it in the response, the log and the trace."""
 
-    __slots__ = ("_receive", "_send", "_watch", "id", "method", "path", "raw_headers", "started")
+    __slots__ = (
+        "_answers",
+        "_receive",
+        "_send",
+        "_trouble",
+        "_watch",
+        "id",
+        "method",
+        "path",
+        "raw_headers",
+        "started",
+    )
 
     def __init__(self, scope: Message, receive: Receive, send: Send, *, id: str) -> None:
         self.id = id
@@ -28,6 +41,8 @@ class Exchange:
         self.started = False
         self._receive = receive
         self._send = send
+        self._answers: Answers | None = None
+        self._trouble: KedgeError | None = None
         self._watch: asyncio.Task[None] | None = None
 
     def header(self, name: bytes) -> str:
@@ -57,17 +72,32 @@ class Exchange:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    def when_gone(self, tell: Callable[[], None]) -> None:
-        """Call `tell` if the caller goes away before the answer is finished. Only after the body was read."""
-        self._watch = asyncio.create_task(self._wait_gone(tell))
+    def aim(self, answers: Answers) -> None:
+        """Have these answers fail if the caller goes away or time runs out; at once if that has happened."""
+        self._answers = answers
+        if self._trouble is not None:
+            answers.fail(self._trouble)
+        elif self._watch is None:
+            self._watch = asyncio.create_task(self._wait_gone())
 
-    async def _wait_gone(self, tell: Callable[[], None]) -> None:
+    def fail(self, error: KedgeError) -> None:
+        """End what is being answered with an error."""
+        self._trouble = self._trouble or error
+        if self._answers is not None:
+            self._answers.fail(error)
+
+    def cut(self) -> None:
+        """Wait no longer for the caller to read."""
+        self.done()
+
+    async def _wait_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        tell()
+        self.fail(Gone("the caller went away"))
 
-    def unwatch(self) -> None:
+    def done(self) -> None:
         """No longer care whether the caller is there."""
+        self._answers = None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

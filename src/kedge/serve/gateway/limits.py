@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from kedge.core.access import Key
 from kedge.core.settings import GatewaySettings
@@ -22,19 +21,18 @@ class Limits:
         self._time = time
         self._allowances: dict[str, tuple[float, float]] = {}  # key -> (requests left, when that was counted)
 
-    @contextmanager
-    def entered(self, key: Key) -> Iterator[None]:
-        """A request under way. 429 if there are too many, or the key has used up its minute."""
+    def enter(self, key: Key) -> None:
+        """A request under way, until `leave`. 429 if there are too many, or the key has used up its minute."""
         if self.under_way >= self.settings.max_waiting:
             raise limited(
                 f"{self.under_way} requests are under way, which is the limit", seconds=1, code="too_many_requests"
             )
         self._spend(key)
         self.under_way += 1
-        try:
-            yield
-        finally:
-            self.under_way -= 1
+
+    def leave(self) -> None:
+        """One of them is answered."""
+        self.under_way -= 1
 
     def _spend(self, key: Key) -> None:
         """Take one request from an allowance that refills evenly, up to a minute's worth."""

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from kedge.serve.gateway.auth import KeyRing
+from kedge.serve.gateway.deadlines import Deadlines
 from kedge.serve.gateway.follow import Follower
 from kedge.serve.gateway.limits import Limits
 from kedge.serve.gateway.metrics import Metrics
@@ -22,6 +23,7 @@ class Gateway:
     follower: Follower
     keys: KeyRing
     limits: Limits
+    deadlines: Deadlines
     draw: random.Random
 
     def waiting(self) -> int:
@@ -46,6 +48,7 @@ def assemble(options: GatewayOptions, ports: Ports) -> Gateway:
         follower=Follower(ports, metrics),
         keys=KeyRing(ports.find_key, ports.hash_key, clock=ports.clock),
         limits=Limits(options.settings),
+        deadlines=Deadlines(options.settings.request_seconds),
         draw=random.Random(),
     )
     metrics.watch("kedge_requests_in_flight", "Requests under way.", lambda: gateway.limits.under_way)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ import msgspec
 from kedge.core.bundle import Sampling
 from kedge.core.errors import KedgeError, Unavailable
 from kedge.core.generation import GenerationEvent, GenerationRequest
-from kedge.serve.answers import Answering
+from kedge.serve.answers import Answers
 from kedge.serve.gateway.asked import Wish
-from kedge.serve.gateway.errors import ApiError, Gone, TimedOut, api_error, invalid
+from kedge.serve.gateway.errors import ApiError, api_error, invalid
 from kedge.serve.gateway.exchange import JSON, Exchange
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.receipts import Issued, issue
@@ -23,7 +22,6 @@ from kedge.serve.gateway.routing import Lane
 from kedge.serve.gateway.traces import Record
 
 _STREAM = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-_UNREAD_SECONDS = 5.0
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -95,6 +93,25 @@ class _Head:
         return {"receipt": self.issued.receipt, "bundle": self.issued.bundle, "trace": self.issued.trace}
 
 
+def names_of(id: str, choices: int) -> list[str]:
+    """What the choices of one exchange are called towards an engine."""
+    return [f"{id}-{place}" for place in range(choices)]
+
+
+def requests_of(asked: Asked, wish: Wish, id: str, *, prompt_limit: int) -> list[GenerationRequest]:
+    """What an engine is asked: one request for each choice of each prompt."""
+    requests = []
+    for place, name in enumerate(names_of(id, len(asked.prompts) * wish.choices)):
+        prompt = asked.prompts[place // wish.choices]
+        text = prompt if isinstance(prompt, str) else None
+        messages = None if isinstance(prompt, str) else prompt
+        sampling = wish.for_choice(place % wish.choices)
+        requests.append(
+            GenerationRequest(id=name, sampling=sampling, prompt=text, messages=messages, prompt_limit=prompt_limit)
+        )
+    return requests
+
+
 class Reply:
     """One answer on its way."""
 
@@ -107,43 +124,16 @@ class Reply:
         self._wish = wish
         self._lane = lane
         self._record = record
-        self._places = {f"{exchange.id}-{i}": i for i in range(len(record.answers))}
+        self._places = {name: i for i, name in enumerate(names_of(exchange.id, len(record.answers)))}
         self._finish: dict[int, str] = {}
         issued = issue(exchange.id, lane.running.digest, gateway.options.secret)
         self._head = _Head(shape=asked.shape, issued=issued, model=lane.address, created=int(time.time()))
 
-    async def serve(self) -> None:
-        """Send the requests to the engine, and its answer to the caller as it comes or when it is whole."""
-        seconds = self._gateway.options.settings.request_seconds
-        answering = await self._lane.running.engine.ask(self._requests())
-        late = TimedOut(f"the answer took longer than {seconds:g} seconds")
-        timer = asyncio.get_running_loop().call_later(seconds, answering.fail, late)
-        self._exchange.when_gone(lambda: answering.fail(Gone("the caller went away")))
-        try:
-            async with asyncio.timeout(seconds + _UNREAD_SECONDS):  # for a caller who does not read what it gets
-                await (self._stream(answering) if self._wish.stream else self._whole(answering))
-        except TimeoutError as error:
-            raise late from error
-        finally:
-            self._record.first_token = answering.began
-            timer.cancel()
-            self._exchange.unwatch()
-            answering.close()
+    async def serve(self, answering: Answers) -> None:
+        """Send the answer to the caller as it comes, or when it is whole."""
+        await (self._stream(answering) if self._wish.stream else self._whole(answering))
 
-    def _requests(self) -> list[GenerationRequest]:
-        limit = self._gateway.options.settings.max_prompt_tokens
-        requests = []
-        for name, place in self._places.items():
-            prompt = self._asked.prompts[place // self._wish.choices]
-            text = prompt if isinstance(prompt, str) else None
-            messages = None if isinstance(prompt, str) else prompt
-            sampling = self._wish.for_choice(place % self._wish.choices)
-            requests.append(
-                GenerationRequest(id=name, sampling=sampling, prompt=text, messages=messages, prompt_limit=limit)
-            )
-        return requests
-
-    async def _whole(self, answering: Answering) -> None:
+    async def _whole(self, answering: Answers) -> None:
         for event in await answering.rest():
             self._take(event)
         shape = self._asked.shape
@@ -152,7 +142,7 @@ class Reply:
         body = self._head.body(shape.whole, choices, usage=self._usage(), kedge=self._head.receipt)
         await self._exchange.reply(200, body, [JSON, self._head.issued.header])
 
-    async def _stream(self, answering: Answering) -> None:
+    async def _stream(self, answering: Answers) -> None:
         events = await answering.next()
         pieces = self._chunks(events)  # an error that comes first is raised here, before the status is sent
         await self._exchange.begin(200, [*_STREAM, self._head.issued.header])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kedge.core.bundle import Bundle
@@ -24,14 +23,14 @@ class Running:
     busy: int = 0
     _idle: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
-    @contextmanager
-    def used(self) -> Iterator[None]:
-        """A request that it answers: it is not closed before that is done."""
+    def enter(self) -> None:
+        """A request more that it answers: it is not closed before `leave`."""
         self.busy += 1
-        try:
-            yield
-        finally:
-            self.busy -= 1
+
+    def leave(self) -> None:
+        """One of them is done."""
+        self.busy -= 1
+        if not self.busy:
             self._idle.set()
 
     async def idle(self) -> None:
