@@ -18,7 +18,9 @@ from kedge.core.evaluation import Gate
 from kedge.core.model import AliasMove, ModelVersion, RecordedVerdict
 from kedge.core.release import Endpoint, Heartbeat, Release, Role
 from kedge.core.review import ReviewCase, ReviewLabel
+from kedge.core.rollout import Rollout, RolloutEvent
 from kedge.core.run import Point, Run, RunStatus
+from kedge.core.usage import Granted, Holding, Used, Want
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +214,38 @@ class Releases(Protocol):
         ...
 
 
+class Rollouts(Protocol):
+    """Bundles on their way to endpoints, step by step."""
+
+    def start(self, rollout: Rollout, event: RolloutEvent) -> None:
+        """Record a rollout that begins. `Conflict` if one of the endpoint is under way."""
+        ...
+
+    def change(self, before: Rollout, after: Rollout, event: RolloutEvent | None = None) -> None:
+        """Replace a rollout by what it is now, and append what happened. `Conflict` if it is not what it was."""
+        ...
+
+    def get(self, id: str) -> Rollout:
+        """`NotFound`."""
+        ...
+
+    def active(self, endpoint: str) -> Rollout | None:
+        """The rollout of an endpoint that is under way."""
+        ...
+
+    def history(self, endpoint: str = "") -> list[Rollout]:
+        """Every rollout of an endpoint (or of all), oldest first."""
+        ...
+
+    def events(self, id: str) -> list[RolloutEvent]:
+        """What happened to a rollout, oldest first."""
+        ...
+
+    def lease(self, name: str, holder: str, *, at: datetime, until: datetime) -> bool:
+        """Whether `holder` has the lease from now on: it had it, nobody had it, or its time was over."""
+        ...
+
+
 class Keys(Protocol):
     """API keys."""
 
@@ -229,6 +263,10 @@ class Keys(Protocol):
 
     def revoke(self, id: str, *, at: datetime) -> Key:
         """End a key. `NotFound`."""
+        ...
+
+    def expire(self, id: str, *, at: datetime) -> Key:
+        """Have a key end at a time, or when it would have ended if that is before. `NotFound`."""
         ...
 
 
@@ -249,6 +287,28 @@ class Reviews(Protocol):
 
     def labels(self, queue: str = "") -> list[ReviewLabel]:
         """The labels in force: each person's newest on each case, in the order given."""
+        ...
+
+
+class Usage(Protocol):
+    """What is used of accounts, counted over all processes."""
+
+    def reserve(self, wants: Sequence[Want]) -> list[Granted]:
+        """Take units of several accounts, in one transaction: all of them, or nothing when one has not the least left.
+
+        Then the grants that fall short have no units and say what is left."""
+        ...
+
+    def give_back(self, account: str, window: str, units: int) -> None:
+        """Return units that were reserved and not used."""
+        ...
+
+    def used(self, account: str = "") -> list[Used]:
+        """What was taken of an account (or of all), by account and window."""
+        ...
+
+    def hold(self, holding: Holding, *, at: datetime) -> bool:
+        """Hold so many places from now on; whether they were free. If not, what was held stays. 0 lets go."""
         ...
 
 
@@ -298,6 +358,11 @@ class Ledger(Protocol):
         ...
 
     @property
+    def rollouts(self) -> Rollouts:
+        """Releases that grow step by step."""
+        ...
+
+    @property
     def keys(self) -> Keys:
         """API keys, by keyed hash."""
         ...
@@ -305,6 +370,11 @@ class Ledger(Protocol):
     @property
     def reviews(self) -> Reviews:
         """Cases that people look at, and their labels."""
+        ...
+
+    @property
+    def usage(self) -> Usage:
+        """What keys and tenants have used."""
         ...
 
     @property

@@ -17,7 +17,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """A bundle sent to an endpoint. The newest release of a role is the one in force; `share` is in 0..1."""
+    """A bundle sent to an endpoint. The newest release of a role is the one in force; `share` is in 0..1.
+
+    One with a share of 0 ends the one before it.
+    """
 
     id: int
     endpoint: str

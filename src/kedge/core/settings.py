@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kedge.core.rollout import RolloutPlan
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectSettings:
@@ -38,12 +40,16 @@ class StageSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
-    """`[endpoints.NAME]`: what it follows and where it listens. Port 0 takes a free one."""
+    """`[endpoints.NAME]`: what it follows and where it listens. Port 0 takes a free one.
+
+    With a `rollout` a version can be sent to it step by step; without one a promotion takes over at once.
+    """
 
     model: str
     alias: str = "production"
     host: str = "127.0.0.1"
     port: int = 8000
+    rollout: RolloutPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

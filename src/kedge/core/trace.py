@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from kedge.core.errors import Invalid, Refused
 
+MAX_COMMENT = 10_000
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _RECEIPT = re.compile(r"rcpt_(?P<trace>[0-9a-f]{32})_(?P<bundle>[0-9a-f]{64})_(?P<seal>[0-9a-f]{16})")
 
 
@@ -39,6 +41,31 @@ def parse_receipt(text: str, secret: bytes | None = None) -> Receipt:
 
 def _seal(body: str, secret: bytes) -> str:
     return hmac.digest(secret, body.encode(), "sha256").hex()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """What a person or a judge said of one answer. `value` is from 0 (bad) to 1 (good), `at` in seconds since the epoch.
+
+    Everything that is said is kept; of what one answer was told under one name, the first word counts.
+    """
+
+    trace: str
+    name: str
+    value: float
+    at: float
+    by: str
+    comment: str = ""
+    endpoint: str = ""
+    bundle: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.value <= 1:
+            raise Invalid(f"a feedback's value is not {self.value:g}", hint="from 0 (bad) to 1 (good)")
+        if not _NAME.fullmatch(self.name):
+            raise Invalid(f"not a feedback's name: {self.name[:80]!r}", hint="lower-case letters, digits, . _ and -")
+        if len(self.comment) > MAX_COMMENT:
+            raise Invalid(f"a comment has at most {MAX_COMMENT:,} characters")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

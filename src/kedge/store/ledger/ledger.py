@@ -14,7 +14,9 @@ from kedge.store.ledger.metrics import SqlMetrics
 from kedge.store.ledger.models import SqlModels
 from kedge.store.ledger.releases import SqlReleases
 from kedge.store.ledger.reviews import SqlReviews
+from kedge.store.ledger.rollouts import SqlRollouts
 from kedge.store.ledger.runs import SqlRuns
+from kedge.store.ledger.usage import SqlUsage
 from kedge.store.ledger.verdicts import SqlVerdicts
 
 
@@ -29,7 +31,9 @@ class SqlLedger:
         self.models = SqlModels(database)
         self.verdicts = SqlVerdicts(database)
         self.releases = SqlReleases(database)
+        self.rollouts = SqlRollouts(database)
         self.keys = SqlKeys(database)
+        self.usage = SqlUsage(database)
         self.reviews = SqlReviews(database)
         self.audit = SqlAudit(database)
 

@@ -82,9 +82,9 @@ class SqlReleases:
 
 
 def in_force() -> Select[Any]:
-    """The newest release of each role of each endpoint."""
+    """The newest release of each role of each endpoint; one without a share has ended the one before it."""
     newest = select(func.max(releases.c.id)).group_by(releases.c.endpoint, releases.c.role)
-    return select(releases).where(releases.c.id.in_(newest))
+    return select(releases).where(releases.c.id.in_(newest), releases.c.share > 0)
 
 
 def _from_row(row: Row[Any]) -> Release:

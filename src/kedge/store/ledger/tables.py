@@ -294,6 +294,41 @@ heartbeats = Table(
     Column("detail", Text, nullable=False),
 )
 
+rollouts = Table(  # `active` is the endpoint while the rollout is under way: at most one of each
+    "rollouts",
+    metadata,
+    Column("id", Word, primary_key=True),
+    Column("endpoint", Word, ForeignKey(endpoints.c.name), nullable=False),
+    Column("active", Word, unique=True),
+    Column("model", Word, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("started", Instant, nullable=False),
+    Column("body", Text, nullable=False),
+    Index(None, "endpoint", "started"),
+)
+
+rollout_events = Table(
+    "rollout_events",
+    metadata,
+    Column("id", Count, primary_key=True),
+    Column("rollout", Word, ForeignKey(rollouts.c.id), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("by", Word, nullable=False),
+    Column("action", Word, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("readings", Text, nullable=False),
+    Index(None, "rollout", "id"),
+)
+
+leases = Table(  # which process does what only one may do, and until when
+    "leases",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("holder", Word, nullable=False),
+    Column("until", Instant, nullable=False),
+)
+
 keys = Table(
     "keys",
     metadata,
@@ -305,6 +340,27 @@ keys = Table(
     Column("by", Word, nullable=False),
     Column("expires", Instant),
     Column("revoked", Instant),
+    Column("terms", Json, nullable=False, server_default="{}"),
+    Column("account", Word, nullable=False, server_default=""),
+)
+
+usage = Table(
+    "usage",
+    metadata,
+    Column("account", Word, primary_key=True),
+    Column("window", Word, primary_key=True),
+    Column("units", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("account", Word, primary_key=True),
+    Column("holder", Word, primary_key=True),
+    Column("places", BigInteger, nullable=False),
+    Column("until", Instant, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 audit = Table(

@@ -15,9 +15,11 @@ from kedge.testing.ledger.metrics import MetricsConformance
 from kedge.testing.ledger.models import ModelsConformance
 from kedge.testing.ledger.releases import ReleasesConformance
 from kedge.testing.ledger.reviews import ReviewsConformance
+from kedge.testing.ledger.rollouts import RolloutsConformance
 from kedge.testing.ledger.runs import RunsConformance
 from kedge.testing.ledger.search import SearchConformance
 from kedge.testing.ledger.transactions import TransactionsConformance
+from kedge.testing.ledger.usage import UsageConformance
 from kedge.testing.ledger.verdicts import VerdictsConformance
 
 __all__ = ["LedgerConformance"]
@@ -31,6 +33,7 @@ class LedgerConformance(
     ModelsConformance,
     VerdictsConformance,
     ReleasesConformance,
+    RolloutsConformance,
     KeysConformance,
     ReviewsConformance,
     AuditConformance,

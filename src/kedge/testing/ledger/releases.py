@@ -47,6 +47,15 @@ class ReleasesConformance:
         assert ledger.releases.history("api") == releases
         assert releases[0].id < releases[1].id < releases[2].id
 
+    def test_a_release_without_a_share_ends_the_one_before_it(self, ledger: Ledger) -> None:
+        first, second = add_version(ledger, bundle="a"), add_version(ledger, bundle="b")
+        stable = send_release(ledger, first)
+        canary = send_release(ledger, second, Role.CANARY)
+        ledger.releases.send(replace(canary, share=0.0))
+        assert ledger.releases.current("api") == {Role.STABLE: stable}
+        assert len(ledger.releases.history("api")) == 3
+        ledger.models.remove(second.name, second.version)
+
     def test_an_endpoint_without_releases_has_none(self, ledger: Ledger) -> None:
         assert ledger.releases.current("api") == {}
         assert ledger.releases.history("api") == []
