@@ -18,10 +18,10 @@ from kedge.config import Config, load_config, resolve_secret
 from kedge.core.catalogue import Catalogue
 from kedge.core.errors import NotFound
 from kedge.core.ledger import Ledger
-from kedge.core.ports import BlobStore, Clock
+from kedge.core.ports import BlobStore, Clock, Feedbacks
 from kedge.core.step import Step
 from kedge.store.blobs.open import open_blobs
-from kedge.store.traces.open import TraceReader, open_traces
+from kedge.store.traces.open import TraceReader, open_feedback, open_traces
 
 FILE = "kedge.toml"
 STATE = ".kedge"
@@ -75,6 +75,11 @@ class Project:
         return open_traces(self.config.store.traces)
 
     @cached_property
+    def feedback(self) -> Feedbacks:
+        """What was said of the answers."""
+        return open_feedback(self.config.store.traces)
+
+    @cached_property
     def secret(self) -> bytes:
         """The key that seals receipts and hashes API keys: from `project.secret`, or made once and kept with mode 0600."""
         if self.config.project.secret:
@@ -90,7 +95,7 @@ class Project:
 
     def close(self) -> None:
         """Let go of the stores that were opened."""
-        for name in ("ledger", "traces"):
+        for name in ("ledger", "traces", "feedback"):
             if name in self.__dict__:
                 self.__dict__.pop(name).close()
 

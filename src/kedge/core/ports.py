@@ -6,10 +6,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
-from kedge.core.trace import Trace
+from kedge.core.trace import Feedback, Trace
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbered(Generic[T]):
+    """A record with its place in the order in which all were written."""
+
+    number: int
+    value: T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +141,44 @@ class TraceReader(Protocol):
         """Traces by endpoint, bundle and time (seconds since the epoch), newest first."""
         ...
 
+    def after(self, number: int, *, endpoint: str, limit: int = 1000) -> list[Numbered[Trace]]:
+        """An endpoint's traces written after a number, in that order: whoever reads on from the last misses nothing."""
+        ...
+
+    def last(self) -> int:
+        """The number of the newest trace, 0 without one."""
+        ...
+
     def count(self, *, bundle: str = "") -> int:
         """How many are kept, of all or of one bundle."""
         ...
 
     def purge(self, before: float) -> int:
-        """Drop those older than `before` (seconds since the epoch); how many they were."""
+        """Drop those older than `before` (seconds since the epoch), and feedback too; how many traces they were."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...
+
+
+class Feedbacks(Protocol):
+    """What was said of the answers."""
+
+    def add(self, said: Feedback) -> None:
+        """Keep what was said: durable when this returns."""
+        ...
+
+    def of(self, trace: str) -> list[Feedback]:
+        """What was said of one answer, oldest first."""
+        ...
+
+    def after(self, number: int, *, endpoint: str, limit: int = 1000) -> list[Numbered[Feedback]]:
+        """What was said of an endpoint's answers after a number, in that order."""
+        ...
+
+    def last(self) -> int:
+        """The number of the newest feedback, 0 without one."""
         ...
 
     def close(self) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from kedge.core.errors import NotFound
-from kedge.core.ports import TraceReader, TraceSink
-from kedge.core.trace import Trace
+from kedge.core.ports import Feedbacks, Numbered, TraceReader, TraceSink
+from kedge.core.trace import Feedback, Trace
 
 
 class MemoryTraces:
@@ -52,6 +52,15 @@ class MemoryTraces:
         )
         return sorted(found, key=lambda trace: trace.at, reverse=True)[:limit]
 
+    def after(self, number: int, *, endpoint: str, limit: int = 1000) -> list[Numbered[Trace]]:
+        """An endpoint's traces written after a number, in that order."""
+        kept = [Numbered(number=i, value=trace) for i, trace in enumerate(self.traces, 1)]
+        return [each for each in kept if each.number > number and each.value.endpoint == endpoint][:limit]
+
+    def last(self) -> int:
+        """The number of the newest trace."""
+        return len(self.traces)
+
     def count(self, *, bundle: str = "") -> int:
         """How many are kept, of all or of one bundle."""
         return sum(bundle in ("", trace.bundle) for trace in self.traces)
@@ -61,6 +70,47 @@ class MemoryTraces:
         kept = [trace for trace in self.traces if trace.at >= before]
         purged, self.traces = len(self.traces) - len(kept), kept
         return purged
+
+
+class MemoryFeedback:
+    """Feedbacks in a list."""
+
+    def __init__(self) -> None:
+        self.said: list[Feedback] = []
+
+    def add(self, said: Feedback) -> None:
+        """Keep what was said."""
+        self.said.append(said)
+
+    def of(self, trace: str) -> list[Feedback]:
+        """What was said of one answer, oldest first."""
+        return [each for each in self.said if each.trace == trace]
+
+    def after(self, number: int, *, endpoint: str, limit: int = 1000) -> list[Numbered[Feedback]]:
+        """What was said of an endpoint's answers after a number, in that order."""
+        kept = [Numbered(number=i, value=each) for i, each in enumerate(self.said, 1)]
+        return [each for each in kept if each.number > number and each.value.endpoint == endpoint][:limit]
+
+    def last(self) -> int:
+        """The number of the newest feedback."""
+        return len(self.said)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def make_feedback(number: int = 1, **changes: object) -> Feedback:
+    """A thumb up for a trace."""
+    said = Feedback(
+        trace=f"{number:032x}",
+        name="thumb",
+        value=1.0,
+        at=1_000_000.0 + number,
+        by="key_1",
+        endpoint="schemas",
+        bundle="sha256:" + "b" * 64,
+    )
+    return replace(said, **changes)  # type: ignore[arg-type]  # the names are the test's own affair
 
 
 def make_trace(number: int = 1, **changes: object) -> Trace:
@@ -156,6 +206,17 @@ class TraceStoreSuite:
         assert store.reader.purge(1_000_004.0) == 0
         assert [int(trace.id, 16) for trace in store.reader.search()] == [9, 8, 7, 6, 5, 4]
 
+    def test_traces_are_read_on_from_a_number(self, store: TraceStore) -> None:
+        """In the order in which they were written, whatever their time."""
+        for number in range(9, -1, -1):
+            store.sink.add(make_trace(number, endpoint=f"e{number % 2}"))
+        store.sink.close()
+        first = store.reader.after(0, endpoint="e1", limit=2)
+        assert [int(each.value.id, 16) for each in first] == [9, 7]
+        rest = store.reader.after(first[-1].number, endpoint="e1")
+        assert [int(each.value.id, 16) for each in rest] == [5, 3, 1]
+        assert store.reader.after(store.reader.last(), endpoint="e1") == []
+
     def test_what_comes_after_the_end_is_counted(self, store: TraceStore) -> None:
         """Closing twice is no error; adding afterwards is a drop."""
         store.sink.close()
@@ -163,3 +224,35 @@ class TraceStoreSuite:
         store.sink.add(make_trace(1))
         assert store.sink.dropped == 1
         assert store.reader.count() == 0
+
+
+class FeedbackSuite:
+    """What every store of feedback must do. Subclass it and give it the fixture `feedback`: an empty one."""
+
+    @pytest.fixture
+    def feedback(self) -> Feedbacks:
+        """An empty store."""
+        raise NotImplementedError
+
+    def test_everything_that_was_said_of_an_answer_is_kept_in_order(self, feedback: Feedbacks) -> None:
+        """Also what was said again under the same name."""
+        said = [make_feedback(1), make_feedback(2), make_feedback(1, value=0.25, comment="no \N{ANCHOR}", by="key_2")]
+        for each in said:
+            feedback.add(each)
+        assert feedback.of(f"{1:032x}") == [said[0], said[2]]
+        assert feedback.of("f" * 32) == []
+
+    def test_feedback_is_read_on_from_a_number(self, feedback: Feedbacks) -> None:
+        """Of one endpoint."""
+        assert feedback.last() == 0
+        for number in range(6):
+            feedback.add(make_feedback(number, endpoint=f"e{number % 2}"))
+        first = feedback.after(0, endpoint="e1", limit=2)
+        assert [int(each.value.trace, 16) for each in first] == [1, 3]
+        assert [int(each.value.trace, 16) for each in feedback.after(first[-1].number, endpoint="e1")] == [5]
+        assert feedback.last() == 6
+
+    def test_a_comment_that_a_database_refuses_is_kept_readable(self, feedback: Feedbacks) -> None:
+        """NUL and half a surrogate pair."""
+        feedback.add(make_feedback(1, comment="zero\0 half \ud800"))
+        assert feedback.of(f"{1:032x}")[0].comment.startswith("zero")

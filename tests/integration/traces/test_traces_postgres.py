@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from kedge.store.traces.open import open_sink, open_traces
+from kedge.core.ports import Feedbacks
+from kedge.store.traces.open import open_feedback, open_sink, open_traces
 from kedge.testing.postgres import TemporaryPostgres
-from kedge.testing.traces import TraceStore, TraceStoreSuite, make_trace
+from kedge.testing.traces import FeedbackSuite, TraceStore, TraceStoreSuite, make_trace
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,14 @@ class TestPostgresTraces(TraceStoreSuite):
         yield store
         store.sink.close()
         store.reader.close()
+
+
+class TestPostgresFeedback(FeedbackSuite):
+    @pytest.fixture
+    def feedback(self, url: str) -> Iterator[Feedbacks]:
+        store = open_feedback(url)
+        yield store
+        store.close()
 
 
 def test_traces_wait_for_a_server_that_was_restarted(server: TemporaryPostgres, url: str) -> None:

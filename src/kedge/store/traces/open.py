@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from kedge.core.ports import TraceReader, TraceSink
+from kedge.core.ports import Feedbacks, TraceReader, TraceSink
 
-__all__ = ["TraceReader", "TraceSink", "open_sink", "open_traces"]
+__all__ = ["Feedbacks", "TraceReader", "TraceSink", "open_feedback", "open_sink", "open_traces"]
 
 
 def open_sink(url: str) -> TraceSink:
@@ -19,3 +19,9 @@ def open_traces(url: str) -> TraceReader:
     """The traces at `sqlite:///path.db` or `postgresql+psycopg://...`. `Unavailable`."""
     reader: TraceReader = import_module("kedge.store.traces.read").DatabaseTraces(url)
     return reader
+
+
+def open_feedback(url: str) -> Feedbacks:
+    """What was said of the answers, beside the traces at `url`. `Unavailable`."""
+    feedback: Feedbacks = import_module("kedge.store.traces.feedback").DatabaseFeedback(url)
+    return feedback

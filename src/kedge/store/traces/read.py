@@ -7,8 +7,9 @@ from dataclasses import fields
 import sqlalchemy as sa
 
 from kedge.core.errors import NotFound
+from kedge.core.ports import Numbered
 from kedge.core.trace import Trace
-from kedge.store.traces.tables import connect, reaching, traces
+from kedge.store.traces.tables import connect, feedback, reaching, traces
 
 _COLUMNS = [traces.c[field.name] for field in fields(Trace)]
 _PURGED_AT_ONCE = 5_000
@@ -42,6 +43,20 @@ class DatabaseTraces:
         with reaching(self._engine), self._engine.connect() as connection:
             return [_trace(row) for row in connection.execute(query)]
 
+    def after(self, number: int, *, endpoint: str, limit: int = 1000) -> list[Numbered[Trace]]:
+        """An endpoint's traces written after a number, in that order. `Unavailable`."""
+        query = sa.select(traces.c.number, *_COLUMNS).where(traces.c.number > number)
+        # by number: the index of the endpoint would have to be sorted
+        query = query.where(traces.c.endpoint.concat("") == endpoint).order_by(traces.c.number).limit(limit)
+        with reaching(self._engine), self._engine.connect() as connection:
+            found = [dict(row._mapping) for row in connection.execute(query)]
+        return [Numbered(number=row.pop("number"), value=Trace(**row)) for row in found]
+
+    def last(self) -> int:
+        """The number of the newest trace, 0 without one. `Unavailable`."""
+        with reaching(self._engine), self._engine.connect() as connection:
+            return connection.execute(sa.select(sa.func.max(traces.c.number))).scalar() or 0
+
     def count(self, *, bundle: str = "") -> int:
         """How many are kept, of all or of one bundle. `Unavailable`."""
         query = sa.select(sa.func.count()).select_from(traces)
@@ -51,8 +66,12 @@ class DatabaseTraces:
             return connection.execute(query).scalar_one()
 
     def purge(self, before: float) -> int:
-        """Drop traces older than `before` (seconds since the epoch), a few thousand at a time; how many."""
+        """Drop traces and feedback older than `before` (seconds since the epoch), a few thousand at a time; how many
+        traces."""
         oldest = sa.select(traces.c.number).where(traces.c.at < before).order_by(traces.c.at).limit(_PURGED_AT_ONCE)
+        said = sa.delete(feedback).where(feedback.c.at < before)
+        with reaching(self._engine), self._engine.begin() as connection:
+            connection.execute(said)
         purged = 0
         while True:
             with reaching(self._engine), self._engine.begin() as connection:

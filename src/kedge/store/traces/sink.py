@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from kedge.core.trace import Trace
-from kedge.store.traces.tables import connect, traces
+from kedge.store.traces.tables import connect, in_order, traces
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,7 @@ class DatabaseSink:
 
     def _insert(self, rows: list[Row]) -> None:
         with self._engine.begin() as connection:
+            in_order(connection)
             connection.exec_driver_sql(self._statement, rows)
 
     def _drop(self, n: int) -> None:
@@ -151,7 +152,7 @@ def _size(trace: Trace) -> int:
 def _row(trace: Trace) -> Row:
     if not (_is_plain(trace.prompt) and _is_plain(trace.answer) and _is_plain(trace.error)):
         trace = replace(
-            trace, prompt=_storable(trace.prompt), answer=_storable(trace.answer), error=_storable(trace.error)
+            trace, prompt=storable(trace.prompt), answer=storable(trace.answer), error=storable(trace.error)
         )
     row: Row = _values(trace)
     return row
@@ -161,6 +162,6 @@ def _is_plain(text: str) -> bool:
     return text.isascii() and "\0" not in text
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Text that every database takes: NUL and half a surrogate pair, which a caller can send, become visible signs."""
     return text.replace("\0", "\u2400").encode(errors="replace").decode()

@@ -13,7 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from kedge.core.errors import Unavailable
 
-VERSION = 2
+VERSION = 3
 _SINCE = {2: ("tenant", "role", "cache", "parent", "detail")}  # what each version has added to the traces
 _LOCK = 0x6B65646765  # any number that the ledger does not use for its own advisory lock
 
@@ -48,6 +48,23 @@ traces = sa.Table(
     sa.Index("traces_at", "at"),
     sa.Index("traces_endpoint", "endpoint", "at"),
     sa.Index("traces_bundle", "bundle", "at", "endpoint"),
+)
+
+
+feedback = sa.Table(  # since version 3
+    "feedback",
+    metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("trace", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("value", sa.Double, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("bundle", sa.Text, nullable=False),
+    sa.Index("feedback_trace", "trace"),
+    sa.Index("feedback_at", "at"),
 )
 
 
@@ -101,9 +118,17 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
         yield
 
 
-def _upgrade(connection: sa.Connection) -> None:
+def in_order(connection: sa.Connection) -> None:
+    """Until the transaction ends no other one adds to the store: whoever reads on from a number misses nothing.
+
+    SQLite has one writer at a time anyway.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    in_order(connection)
     if not sa.inspect(connection).has_table(schema.name):
         metadata.create_all(connection)
         connection.execute(schema.insert().values(version=VERSION))
@@ -113,8 +138,10 @@ def _upgrade(connection: sa.Connection) -> None:
             f"the trace store has schema {found}, and this kedge knows up to {VERSION}",
             hint="a newer kedge wrote it: upgrade this one",
         )
-    if found < VERSION:
-        for column in _SINCE[2]:
+    for version in range(found + 1, VERSION + 1):
+        for column in _SINCE.get(version, ()):
             added = sa.schema.CreateColumn(traces.c[column]).compile(dialect=connection.dialect)
             connection.exec_driver_sql(f"ALTER TABLE traces ADD COLUMN {added}")
+    if found < VERSION:
+        metadata.create_all(connection)
         connection.execute(schema.update().values(version=VERSION))
