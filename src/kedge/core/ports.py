@@ -11,7 +11,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
 from kedge.core.trace import Feedback, Trace
 
-
 T = TypeVar("T")
 
 
