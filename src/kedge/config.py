@@ -16,6 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
+from kedge.core.access import Allowance
 from kedge.core.address import parse_name
 from kedge.core.catalogue import nearest
 from kedge.core.errors import Invalid, NotFound
@@ -40,7 +41,7 @@ ROOMS: dict[str, type[Any]] = {
     "gateway": GatewaySettings,
     "tracking": TrackingSettings,
 }
-NAMED: dict[str, type[Any]] = {"stages": StageSettings, "endpoints": EndpointSettings}
+NAMED: dict[str, type[Any]] = {"stages": StageSettings, "endpoints": EndpointSettings, "tenants": Allowance}
 PREFIX = "KEDGE__"
 _REFERENCE = re.compile(r"(env|file):(.+)", re.DOTALL)
 _PASSWORD = re.compile(r"(://[^:/@]*):[^@]*@")
@@ -58,6 +59,7 @@ class Config:
     tracking: TrackingSettings
     stages: Mapping[str, StageSettings]
     endpoints: Mapping[str, EndpointSettings]
+    tenants: Mapping[str, Allowance]
     raw: Mapping[str, Any] = field(repr=False)
     text: str = field(repr=False)
     overrides: Mapping[KeyPath, str]
@@ -98,11 +100,16 @@ def load_config(file: Path, *, sets: Sequence[str] = ()) -> Config:
         _named(name, ("endpoints", name), where): _read(EndpointSettings, table, ("endpoints", name), where)
         for name, table in raw.get("endpoints", {}).items()
     }
+    tenants = {
+        _named(name, ("tenants", name), where): _read(Allowance, table, ("tenants", name), where)
+        for name, table in raw.get("tenants", {}).items()
+    }
     return Config(
         file=file,
         project=project,
         stages=stages,
         endpoints=endpoints,
+        tenants=tenants,
         raw=raw,
         text=text,
         overrides=overrides,
@@ -125,7 +132,7 @@ def list_settings(config: Config) -> list[Setting]:
             settings.append(_setting(config, lines, path, shown))
     for room, kind in NAMED.items():
         for name, table in config.raw.get(room, {}).items():
-            known = {each.name: each.default for each in fields(kind)} if room == "endpoints" else {}
+            known = {each.name: each.default for each in fields(kind)} if room != "stages" else {}
             for key, value in {**known, **table}.items():
                 settings.append(_setting(config, lines, (room, name, key), value))
     return settings

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from kedge.core.rollout import RolloutPlan
+from kedge.core.spec import Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,36 @@ class StageSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSettings:
+    """`[endpoints.NAME.cache]`: answers that are given again, each to its own tenant and for its own bundle only.
+
+    `exact` takes requests that are the same and whose answer is no matter of chance; `semantic` also those whose prompts
+    are as alike as `threshold`, in 0..1. Both memory and disk are bounded, in megabytes; 0 keeps nothing on disk.
+    """
+
+    mode: Literal["off", "exact", "semantic"] = "off"
+    seconds: float = 3600.0
+    memory: int = 32
+    disk: int = 0
+    threshold: float = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """`[endpoints.NAME.prices]`: what a million tokens cost, in the currency of the budgets."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
     """`[endpoints.NAME]`: what it follows and where it listens. Port 0 takes a free one.
 
     With a `rollout` a version can be sent to it step by step; without one a promotion takes over at once.
+    `guards` stand before and behind the model, beside those of the bundle. `fallbacks` name endpoints of this project
+    that answer, in this order, while its own engine does not. `hedge_seconds` (0: never) is how long an answer may take
+    to begin until another is asked for the same.
     """
 
     model: str
@@ -50,6 +77,11 @@ class EndpointSettings:
     host: str = "127.0.0.1"
     port: int = 8000
     rollout: RolloutPlan | None = None
+    cache: CacheSettings = CacheSettings()
+    prices: Prices = Prices()
+    guards: tuple[Spec, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+    hedge_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +93,13 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
-    """`[gateway]`: limits of every endpoint. 0 means no limit for prompts but the model's context, and for requests a
-    minute, which are counted by key. `max_waiting` requests are under way at once."""
+    """`[gateway]`: limits of every endpoint. 0 means no limit for prompts but the model's context, and for what is counted
+    by key: requests and tokens a minute, and streams at once. A key's own allowance goes before these.
+
+    `max_waiting` requests are under way at once. An engine that has failed `breaker_failures` times in a row is left
+    alone for `breaker_seconds`. Of the requests of a minute a share of `retry_share` may be asked again, before the first
+    of their answer was sent.
+    """
 
     max_body_bytes: int = 1_000_000
     max_prompt_tokens: int = 0
@@ -70,6 +107,11 @@ class GatewaySettings:
     max_choices: int = 8
     max_waiting: int = 256
     requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    streams: int = 0
+    breaker_failures: int = 5
+    breaker_seconds: float = 10.0
+    retry_share: float = 0.1
     request_seconds: float = 120.0
     drain_seconds: float = 30.0
     poll_seconds: float = 0.2

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+import msgspec
+from sqlalchemy import Connection, Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from kedge.core.access import Key, Scope
+from kedge.core.access import Key, Scope, Terms
 from kedge.core.errors import Conflict, NotFound
+from kedge.core.spec import to_plain
 from kedge.store.ledger.connection import Database
 from kedge.store.ledger.tables import keys, row_of
 
@@ -22,7 +24,7 @@ class SqlKeys:
 
     def add(self, key: Key) -> None:
         """Record a key. `Conflict` if its id or hash is taken."""
-        row = row_of(keys, key)
+        row = {**row_of(keys, key), "terms": to_plain(key.terms)}
         with self._database.write() as connection:
             try:
                 connection.execute(insert(keys).values(row))
@@ -45,11 +47,23 @@ class SqlKeys:
         with self._database.write() as connection:
             alive = (keys.c.id == id) & keys.c.revoked.is_(None)
             connection.execute(update(keys).where(alive).values(revoked=at))
-            row = connection.execute(select(keys).where(keys.c.id == id)).first()
-            if row is None:
-                raise NotFound(f"there is no key {id!r}", address=id, hint="kedge keys list shows their ids")
-            return _from_row(row)
+            return _one(connection, id)
+
+    def expire(self, id: str, *, at: datetime) -> Key:
+        """Have a key end at a time, or when it would have ended if that is before. `NotFound`."""
+        with self._database.write() as connection:
+            longer = (keys.c.id == id) & (keys.c.expires.is_(None) | (keys.c.expires > at))
+            connection.execute(update(keys).where(longer).values(expires=at))
+            return _one(connection, id)
+
+
+def _one(connection: Connection, id: str) -> Key:
+    row = connection.execute(select(keys).where(keys.c.id == id)).first()
+    if row is None:
+        raise NotFound(f"there is no key {id!r}", address=id, hint="kedge keys list shows their ids")
+    return _from_row(row)
 
 
 def _from_row(row: Row[Any]) -> Key:
-    return Key(**{**row._mapping, "scopes": tuple(map(Scope, row.scopes))})
+    scopes, terms = tuple(map(Scope, row.scopes)), msgspec.convert(row.terms, Terms)
+    return Key(**{**row._mapping, "scopes": scopes, "terms": terms})

@@ -350,7 +350,6 @@ usage = Table(
     Column("account", Word, primary_key=True),
     Column("window", Word, primary_key=True),
     Column("units", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 places = Table(
@@ -360,7 +359,6 @@ places = Table(
     Column("holder", Word, primary_key=True),
     Column("places", BigInteger, nullable=False),
     Column("until", Instant, nullable=False),
-    sqlite_with_rowid=False,
 )
 
 audit = Table(

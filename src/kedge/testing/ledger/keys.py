@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kedge.core.access import Key, Scope
+from kedge.core.access import Allowance, Key, Scope, Terms
 from kedge.core.errors import Conflict, NotFound
 from kedge.core.ledger import Ledger
 from kedge.testing.ledger.make import at
@@ -51,3 +51,19 @@ class KeysConformance:
     def test_revoking_an_unknown_key_is_not_found(self, ledger: Ledger) -> None:
         with pytest.raises(NotFound):
             ledger.keys.revoke("k1", at=at())
+
+    def test_a_key_keeps_its_terms_and_its_account(self, ledger: Ledger) -> None:
+        allowance = Allowance(requests_per_minute=3, money=2.5, period="day")
+        terms = Terms(tenant="acme", endpoints=("api",), models=("schemas",), allowance=allowance)
+        ledger.keys.add(make_key(terms=terms, account="key-before"))
+        assert ledger.keys.find(make_key().hash) == make_key(terms=terms, account="key-before")
+
+    def test_a_key_that_expires_ends_at_the_earlier_time(self, ledger: Ledger) -> None:
+        ledger.keys.add(make_key())
+        assert ledger.keys.expire("k1", at=at(9)).expires == at(9)
+        assert ledger.keys.expire("k1", at=at(5)).expires == at(5)
+        assert ledger.keys.expire("k1", at=at(7)).expires == at(5)
+
+    def test_expiring_an_unknown_key_is_not_found(self, ledger: Ledger) -> None:
+        with pytest.raises(NotFound):
+            ledger.keys.expire("k1", at=at())
