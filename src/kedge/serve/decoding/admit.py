@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from kedge.core.errors import Invalid
 from kedge.core.generation import GenerationEvent, GenerationRequest
+from kedge.serve.decoding.choice import choice_of
 from kedge.serve.decoding.pieces import Pieces
 from kedge.serve.decoding.render import Renderer
 from kedge.serve.decoding.row import Row
-from kedge.serve.decoding.sampling import choice_of
 from kedge.serve.decoding.tokens import Tokens
 
 _CHEAP = 50_000  # characters that are tokenised without a second thought

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kedge.core.generation import Finish, GenerationEvent, GenerationRequest
+from kedge.serve.decoding.choice import Choice
 from kedge.serve.decoding.pieces import Pieces
-from kedge.serve.decoding.sampling import Choice
 
 
 @dataclass(slots=True, kw_only=True)

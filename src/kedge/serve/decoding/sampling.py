@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 
-from kedge.core.bundle import Sampling
-
-_GREEDY = 1e-5  # a temperature below this is greedy
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """How one row's tokens are chosen. `chance` draws one number in [0, 1) a token."""
-
-    temperature: float
-    top_p: float
-    chance: random.Random
-
-    @property
-    def greedy(self) -> bool:
-        """Whether the likeliest token is always taken."""
-        return self.temperature < _GREEDY
-
-
-def choice_of(sampling: Sampling) -> Choice:
-    """The way a request wants its tokens chosen; without a seed it differs each time."""
-    return Choice(temperature=sampling.temperature, top_p=sampling.top_p, chance=random.Random(sampling.seed))
+from kedge.serve.decoding.choice import Choice
 
 
 def choose(logits: torch.Tensor, choices: Sequence[Choice]) -> list[int]:
