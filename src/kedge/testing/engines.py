@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import array
+import math
 import time
+import zlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kedge.core.bundle import Bundle, Sampling
-from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
+from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood, Penalties, TokenChoice
 from kedge.core.ports import Engine
 
 CONTEXT = 512
+CAN = ("echo", "embed", "logprobs", "score", "tokens", "tools")
+_HALF = -math.log(2)
+_DIMENSIONS = 16
 
 
 @dataclass(slots=True)
@@ -25,7 +31,8 @@ class _Echo:
 
 
 class EchoEngine:
-    """Answers with the words of the prompt, one a step and for all requests at once. A word is a token.
+    """Answers with the words of the prompt, one a step and for all requests at once. A word is a token; the token 7 of
+    a prompt in tokens is the word `t7`. Each word had half a chance, and tools are offered to nobody.
 
     The bundle's engine flags: `delay` is the seconds a step takes, `context` the longest prompt and answer. With an
     empty prompt the answer is empty; `prefix` comes before every answer, so that bundles can be told apart.
@@ -44,7 +51,7 @@ class EchoEngine:
 
     def describe(self) -> EngineFacts:
         """An engine without a model."""
-        return EngineFacts(name="echo", context=self._context)
+        return EngineFacts(name="echo", context=self._context, can=CAN)
 
     def submit(self, request: GenerationRequest) -> None:
         """Queue a request."""
@@ -76,9 +83,9 @@ class EchoEngine:
         self.closed = True
 
     def _enter(self, request: GenerationRequest) -> list[GenerationEvent]:
-        if sum(part is not None for part in (request.prompt, request.input, request.messages)) != 1:
-            said = "a request has exactly one of prompt, input and messages"
-            return [GenerationEvent(id=request.id, finish="error", error=said, error_code="invalid")]
+        mistake = _mistake(request)
+        if mistake:
+            return [GenerationEvent(id=request.id, finish="error", error=mistake, error_code="invalid")]
         words = (self._prefix + self._text(request)).split()
         limit = min(filter(None, (request.prompt_limit, self._context - 1)))
         if len(words) > limit:
@@ -88,13 +95,24 @@ class EchoEngine:
                     id=request.id, finish="error", error=said, error_code="invalid", prompt_tokens=len(words)
                 )
             ]
+        if request.embed:
+            vector = _embedding(words)
+            return [GenerationEvent(id=request.id, finish="stop", prompt_tokens=len(words), embedding=vector)]
         self._going[request.id] = _Echo(request=request, prompt=len(words), words=deque(words))
-        return []
+        if not request.echo:
+            return []
+        prompt = self._text(request)
+        shown = [word if not i else f" {word}" for i, word in enumerate(prompt.split())]
+        tokens = _tokens(request, shown)
+        first = tuple(replace(token, logprob=None, top=()) for token in tokens[:1])
+        return [GenerationEvent(id=request.id, text=prompt, tokens=first + tokens[1:])]
 
     def _text(self, request: GenerationRequest) -> str:
         if request.messages is not None:
             asked = [message["content"] for message in request.messages if message["role"] == "user"]
             return self._bundle.fill(asked[-1] if asked else "")
+        if request.tokens is not None:
+            return " ".join(f"t{token}" for token in request.tokens)
         return self._bundle.fill(request.input) if request.input is not None else request.prompt or ""
 
     def _say(self, id: str) -> GenerationEvent:
@@ -109,7 +127,7 @@ class EchoEngine:
         if echo.said >= min(echo.request.sampling.max_tokens, self._context - echo.prompt):
             del self._going[id]
             return replace(ended, finish="length")
-        word = (" " if echo.said else "") + echo.words.popleft()
+        word = (" " if echo.said or echo.request.echo else "") + echo.words.popleft()
         echo.said += 1
         return self._pass_on(echo, word)
 
@@ -119,7 +137,7 @@ class EchoEngine:
         echo.text += word
         cuts = [at for at in (echo.text.find(stop) for stop in echo.request.sampling.stop) if at >= 0]
         if not cuts:
-            return GenerationEvent(id=echo.request.id, text=word)
+            return GenerationEvent(id=echo.request.id, text=word, tokens=_tokens(echo.request, [word]))
         del self._going[echo.request.id]
         return GenerationEvent(
             id=echo.request.id,
@@ -133,6 +151,33 @@ class EchoEngine:
 def open_echo(bundle: Bundle, folder: Path) -> EchoEngine:
     """The engine `echo`: for trying out gateways, clients and plug-ins without a model."""
     return EchoEngine(bundle)
+
+
+def _mistake(request: GenerationRequest) -> str:
+    """What is wrong with a request ("" for nothing)."""
+    given = (request.prompt, request.tokens, request.input, request.messages)
+    if sum(part is not None for part in given) != 1:
+        return "a request has exactly one of prompt, tokens, input and messages"
+    cannot = sorted(request.needs.difference(CAN))
+    return f"the engine 'echo' cannot do it: {', '.join(cannot)}" if cannot else ""
+
+
+def _tokens(request: GenerationRequest, words: Sequence[str]) -> tuple[TokenChoice, ...]:
+    """Words as tokens, where their probabilities were asked for."""
+    if request.logprobs is None:
+        return ()
+    return tuple(
+        TokenChoice(text=word, logprob=_HALF, top=((word, _HALF), ("-", _HALF))[: request.logprobs]) for word in words
+    )
+
+
+def _embedding(words: Sequence[str]) -> bytes:
+    """Words counted by their checksums, as a vector of length 1."""
+    counts = [0.0] * _DIMENSIONS
+    for word in words or [""]:
+        counts[zlib.crc32(word.encode()) % _DIMENSIONS] += 1.0
+    length = math.hypot(*counts)
+    return array.array("f", [count / length for count in counts]).tobytes()
 
 
 def _likelihood(prompt: str, completion: str) -> Likelihood:
@@ -252,6 +297,66 @@ class EngineSuite:
         """A prompt and an input at once are invalid."""
         last = finish_all(engine, replace(self.ask("both"), input="x"))["both"][-1]
         assert (last.finish, last.error_code) == ("error", "invalid")
+
+    def test_what_it_cannot_do_is_invalid_and_never_left_out(self, engine: Engine) -> None:
+        """Each thing beyond plain text that is not among its facts."""
+        asked = {
+            "tokens": replace(self.ask("tokens"), prompt=None, tokens=[1, 2]),
+            "logprobs": replace(self.ask("logprobs"), logprobs=1),
+            "echo": replace(self.ask("echo"), echo=True),
+            "schema": replace(self.ask("schema"), schema='{"type": "object"}'),
+            "tools": replace(self.ask("tools"), prompt=None, messages=[{"role": "user", "content": "x"}], tools=[{}]),
+            "penalties": replace(self.ask("penalties"), penalties=Penalties(frequency=1.0)),
+            "embed": replace(self.ask("embed"), embed=True),
+        }
+        cannot = [asked[word] for word in asked.keys() - set(engine.describe().can)]
+        for events in finish_all(engine, *cannot).values():
+            assert (events[-1].finish, events[-1].error_code) == ("error", "invalid")
+
+    def test_tokens_with_probabilities_make_up_the_answer(self, engine: Engine) -> None:
+        """Their texts joined are the answer, and without asking for them there are none."""
+        if "logprobs" not in engine.describe().can:
+            return
+        plain = finish_all(engine, self.ask())["a"]
+        events = finish_all(engine, replace(self.ask(), logprobs=2))["a"]
+        tokens = [token for event in events for token in event.tokens]
+        assert not any(event.tokens for event in plain)
+        assert "".join(token.text for token in tokens) == text_of(events) == text_of(plain)
+        assert all(token.logprob is not None and token.logprob <= 0 for token in tokens)
+        assert all(1 <= len(token.top) <= 2 for token in tokens)
+        assert all(first[1] >= second[1] for first, second in (token.top for token in tokens if len(token.top) == 2))
+
+    def test_an_echoed_prompt_comes_before_the_answer(self, engine: Engine) -> None:
+        """Text and tokens; the first has no probability unless something stands before it, all others do."""
+        if not {"echo", "logprobs"} <= set(engine.describe().can):
+            return
+        events = finish_all(engine, replace(self.ask(), logprobs=0, echo=True))["a"]
+        tokens = [token for event in events for token in event.tokens]
+        assert text_of(events).startswith(self.PROMPT)
+        assert "".join(token.text for token in tokens) == text_of(events)
+        assert all(token.logprob is not None for token in tokens[1:])
+        assert events[-1].completion_tokens <= 8
+
+    def test_an_echoed_prompt_alone_is_possible(self, engine: Engine) -> None:
+        """With no token to make, the prompt is all there is."""
+        if "echo" not in engine.describe().can:
+            return
+        events = finish_all(engine, replace(self.ask(sampling=Sampling(max_tokens=0)), echo=True))["a"]
+        assert (text_of(events), events[-1].finish, events[-1].completion_tokens) == (self.PROMPT, "length", 0)
+
+    def test_an_embedding_has_length_one_and_depends_on_the_text_alone(self, engine: Engine) -> None:
+        """The same among neighbours, another for another text."""
+        if "embed" not in engine.describe().can:
+            return
+        asked = [replace(self.ask(name), prompt=text, embed=True) for name, text in (("a", "one"), ("b", "two three"))]
+        alone = finish_all(engine, asked[0])["a"][-1]
+        both = finish_all(engine, *asked)
+        vectors = [array.array("f", events[-1].embedding) for events in both.values()]
+        assert alone.finish == "stop"
+        assert alone.prompt_tokens > 0
+        assert all(abs(math.hypot(*vector) - 1) < 1e-3 for vector in vectors)
+        assert max(abs(a - b) for a, b in zip(vectors[0], array.array("f", alone.embedding), strict=True)) < 1e-3
+        assert vectors[0] != vectors[1]
 
     def test_likelihoods_are_those_of_each_pair(self, engine: Engine) -> None:
         """Scored together as alone, and never above certainty."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kedge.core.bundle import Sampling
 from kedge.core.settings import GatewaySettings
 from kedge.serve.gateway import chat, completions
-from kedge.serve.gateway.asked import COMMON_NEUTRAL, CommonBody, Wish, read_body, wish_of
+from kedge.serve.gateway.asked import CommonBody, Wish, read_body, wish_of
 from kedge.serve.gateway.errors import ApiError
 
 JSON = st.recursive(
@@ -35,7 +35,7 @@ def refusals(data: bytes) -> list[ApiError]:
     ):
         try:
             body: CommonBody = read()
-            wish_of(body, body.max_tokens, Sampling(), GatewaySettings())
+            wish_of(body, None, Sampling(), GatewaySettings())
         except ApiError as error:
             found.append(error)
     return found
@@ -59,8 +59,9 @@ def test_any_object_is_read_or_refused(fields: dict[str, object]) -> None:
 
 
 def wish(defaults: Sampling | None = None, **fields: Any) -> Wish:
-    body = read_body(COMMON, msgspec.json.encode({"model": "m", **fields}), COMMON_NEUTRAL)
-    return wish_of(body, body.max_tokens, defaults or Sampling(), GatewaySettings(max_tokens=100))
+    limit = fields.pop("max_tokens", None)
+    body = read_body(COMMON, msgspec.json.encode({"model": "m", **fields}), {})
+    return wish_of(body, limit, defaults or Sampling(), GatewaySettings(max_tokens=100))
 
 
 def test_the_bundles_defaults_stay_within_the_limit() -> None:
@@ -77,7 +78,7 @@ def test_each_choice_of_a_seed_has_a_seed_of_its_own() -> None:
     assert wish(seed=-1, n=2).for_choice(1).seed == 0
 
 
-@pytest.mark.parametrize(("field", "value"), [("frequency_penalty", False), ("logprobs", 0), ("user", False)])
+@pytest.mark.parametrize(("field", "value"), [("frequency_penalty", False), ("n", True), ("user", False)])
 def test_false_is_not_taken_for_zero_nor_zero_for_false(field: str, value: Any) -> None:
     with pytest.raises(ApiError, match=field):
         wish(**{field: value})

@@ -23,6 +23,7 @@ from kedge.testing.gateway import KEY, SECRET, Caller, MemoryGateway, Response
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"
+TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 
 
 def words(**flags: object) -> Bundle:
@@ -224,19 +225,15 @@ def test_fields_that_change_nothing_are_taken() -> None:
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
-        (CHAT, chat(logprobs=True), "logprobs"),
-        (CHAT, chat(top_logprobs=2), "top_logprobs"),
         (CHAT, chat(response_format={"type": "json_object"}), "response_format"),
-        (CHAT, chat(tools=[{"type": "function"}]), "tools"),
+        (CHAT, chat(tools=[TOOL], tool_choice="required"), "tool_choice"),
+        (CHAT, chat(reasoning_effort="low"), "reasoning_effort"),
         (CHAT, chat(frequency_penalty=0.5), "frequency_penalty"),
         (CHAT, chat(logit_bias={"1": 5}), "logit_bias"),
-        (CHAT, chat(user="me"), "user"),
         (CHAT, chat(anything=1), "anything"),
         (CHAT, chat(stream=True, stream_options={"include_obfuscation": True}), "stream_options.include_obfuscation"),
         (CHAT, chat() | {"messages": [{"role": "user", "content": "x", "name": "me"}]}, "messages[0].name"),
-        (CHAT, chat() | {"messages": [{"role": "user", "content": "x", "tool_calls": [1]}]}, "messages[0].tool_calls"),
-        (TEXT, text(logprobs=0), "logprobs"),
-        (TEXT, text(echo=True), "echo"),
+        (TEXT, text(presence_penalty=1), "presence_penalty"),
         (TEXT, text(best_of=3), "best_of"),
         (TEXT, text(suffix="x"), "suffix"),
     ],
@@ -257,11 +254,22 @@ def test_a_field_that_is_not_supported_is_named_and_never_dropped(path: str, bod
         (CHAT, b"[]", None, "invalid_value"),
         (CHAT, b'{"model":"\xff"}', None, "invalid_json"),
         (CHAT, b'{"model":"\\ud800"}', None, "invalid_json"),
-        (CHAT, b'{"tools":' + b"[" * 100_000, None, "invalid_json"),
+        (CHAT, b'{"metadata":' + b"[" * 100_000, None, "invalid_json"),
         (CHAT, {"model": "words"}, "messages", "missing_parameter"),
         (CHAT, {"messages": [{"role": "user", "content": "x"}]}, "model", "missing_parameter"),
         (CHAT, chat() | {"messages": []}, "messages", "invalid_value"),
-        (CHAT, chat() | {"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role", "invalid_value"),
+        (CHAT, chat() | {"messages": [{"role": "judge", "content": "x"}]}, "messages[0].role", "invalid_value"),
+        (CHAT, chat() | {"messages": [{"role": "user"}]}, "messages", "missing_parameter"),
+        (
+            CHAT,
+            chat() | {"messages": [{"role": "user", "content": "", "tool_call_id": "x"}]},
+            "messages",
+            "invalid_value",
+        ),
+        (CHAT, chat(top_logprobs=2), "top_logprobs", None),
+        (CHAT, chat(logprobs=True, top_logprobs=21), "top_logprobs", "invalid_value"),
+        (CHAT, chat(tools=[{"type": "function"}]), "function", "missing_parameter"),
+        (CHAT, chat(tool_choice="required"), "tool_choice", None),
         (CHAT, chat() | {"messages": [{"role": "user", "content": 5}]}, "messages[0].content", "invalid_value"),
         (CHAT, chat(temperature=3), "temperature", "invalid_value"),
         (CHAT, chat(top_p=0), "top_p", "invalid_value"),
@@ -270,8 +278,11 @@ def test_a_field_that_is_not_supported_is_named_and_never_dropped(path: str, bod
         (CHAT, chat(stop=[""]), "stop[0]", "invalid_value"),
         (CHAT, chat(seed=2**70), "seed", "invalid_value"),
         (CHAT, chat(stream_options={"include_usage": True}), "stream_options", None),
-        (TEXT, text([1, 2, 3]), "prompt[0]", "invalid_value"),
+        (TEXT, text(["one", 2]), "prompt", "invalid_value"),
+        (TEXT, text([-1]), "prompt[0]", "invalid_value"),
+        (TEXT, text([[]]), "prompt[0]", "invalid_value"),
         (TEXT, text([]), "prompt", "invalid_value"),
+        (TEXT, text(max_tokens=0), "max_tokens", "invalid_value"),
     ],
 )
 def test_a_malformed_body_is_refused_with_the_field_at_fault(

@@ -6,13 +6,16 @@ import asyncio
 
 from kedge.core.access import Key
 from kedge.core.errors import KedgeError
-from kedge.serve.gateway.errors import ApiError, api_error, invalid
+from kedge.serve.gateway.errors import ApiError, api_error
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.reply import Asked, Reply, requests_of
 from kedge.serve.gateway.routing import Lane, Routes
+from kedge.serve.gateway.shadow import shadow
 from kedge.serve.gateway.source import ask
 from kedge.serve.gateway.traces import Record
+
+STICKY = b"x-kedge-sticky"
 
 
 async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -> int:
@@ -20,7 +23,8 @@ async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -
     gateway.limits.enter(key)
     gateway.deadlines.begin(exchange)
     try:
-        lane = choose_lane(gateway.follower.routes, gateway, asked.model)
+        sticky = exchange.header(STICKY) or asked.sticky or key.id
+        lane = choose_lane(gateway.follower.routes, gateway, asked.model, sticky)
         return await _answer(gateway, exchange, key, asked, lane)
     finally:
         gateway.deadlines.end(exchange)
@@ -30,17 +34,14 @@ async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -
 
 async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, lane: Lane) -> int:
     settings = gateway.options.settings
-    wish = asked.wish(lane.running.bundle.sampling)
+    wish = asked.wish(lane.running)
     choices = len(asked.prompts) * wish.choices
-    if choices > settings.max_choices:
-        said = f"at most {settings.max_choices} choices are made for a request"
-        raise invalid(said, param="prompt", code="limit_exceeded")
     record = Record(trace=exchange.id, route=asked.route, key=key, prompt=asked.content, choices=choices)
     record.bundle = lane.running.digest
     try:
         requests = requests_of(asked, wish, exchange.id, prompt_limit=settings.max_prompt_tokens)
         source = await ask(gateway, exchange, lane, requests)
-        record.bundle = source.lane.running.digest
+        record.bundle, record.role = source.lane.running.digest, source.lane.release.role
         try:
             await Reply(gateway, exchange, asked, wish, source.lane, record).serve(source.answers)
         finally:
@@ -57,13 +58,14 @@ async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, 
     finally:
         record.count(gateway.metrics)
         record.write(gateway.ports.traces, endpoint=gateway.options.endpoint, content=settings.trace_content)
+    shadow(gateway, asked, record)
     return record.status
 
 
-def choose_lane(routes: Routes, gateway: Gateway, model: str) -> Lane:
+def choose_lane(routes: Routes, gateway: Gateway, model: str, sticky: str = "") -> Lane:
     """The lane that answers for a model's name; for `name@version` the one that is exactly that. 404 lists them."""
     if model == gateway.options.model:
-        return routes.choose(gateway.draw)
+        return routes.choose(gateway.draw, sticky if gateway.options.sticky else "")
     for lane in routes.lanes.values():
         if lane.address == model:
             return lane

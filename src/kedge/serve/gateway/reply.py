@@ -7,41 +7,78 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import msgspec
-
-from kedge.core.bundle import Sampling
 from kedge.core.errors import KedgeError, Unavailable
-from kedge.core.generation import GenerationEvent, GenerationRequest
+from kedge.core.generation import GenerationEvent, GenerationRequest, TokenChoice
 from kedge.serve.answers import Answers
 from kedge.serve.gateway.asked import Wish
 from kedge.serve.gateway.errors import ApiError, api_error, invalid
 from kedge.serve.gateway.exchange import JSON, Exchange
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.receipts import Issued, issue
-from kedge.serve.gateway.routing import Lane
+from kedge.serve.gateway.routing import Lane, Running
 from kedge.serve.gateway.traces import Record
 
-_STREAM = ((b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache"))
-_DONE = b"data: [DONE]\n\n"
+EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+_NO_CACHE = (b"cache-control", b"no-cache")
+
+Prompt = str | Sequence[int] | Sequence[Mapping[str, Any]]
 
 
-class Shape(Protocol):
-    """How a route writes answers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What an answer is called: its receipt, the version that answers, and when (seconds since the epoch)."""
 
-    prefix: str
-    whole: str
-    chunk: str
+    issued: Issued
+    model: str
+    created: int
 
-    def choice(self, index: int, text: str, finish: str) -> dict[str, Any]:
-        """A finished choice."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How many tokens were read and made."""
+
+    read: int
+    made: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One whole answer."""
+
+    text: str
+    finish: str
+    tokens: Sequence[TokenChoice] = ()
+    embedding: bytes = b""
+
+
+class Writer(Protocol):
+    """Writes one answer in a route's words: as a whole, or as the parts of a stream in the order of these methods.
+
+    What it gives are the bytes to send; `place` counts the choices of all prompts.
+    """
+
+    def whole(self, said: Sequence[Said], usage: Usage) -> bytes:
+        """The body of an answer that is not streamed."""
         ...
 
-    def opening(self, index: int) -> dict[str, Any] | None:
-        """What a streamed choice begins with, if anything."""
+    def opening(self) -> bytes:
+        """What a stream begins with."""
         ...
 
-    def piece(self, index: int, text: str, finish: str | None) -> dict[str, Any]:
-        """A piece of a streamed choice."""
+    def piece(self, place: int, text: str, tokens: Sequence[TokenChoice]) -> bytes:
+        """More of one choice."""
+        ...
+
+    def finish(self, place: int, finish: str, *, last: bool) -> bytes:
+        """The end of one choice; `last` if all others have ended."""
+        ...
+
+    def closing(self, usage: Usage) -> bytes:
+        """What a stream ends with."""
+        ...
+
+    def broken(self, error: ApiError) -> bytes:
+        """What a stream ends with that cannot be finished."""
         ...
 
 
@@ -49,48 +86,17 @@ class Shape(Protocol):
 class Asked:
     """What a route read from a body: the prompts (a choice is `wish.choices` to each), and how it wants them answered.
 
-    `content` is what the trace keeps of it.
+    `wish` is made for the lane that answers, and raises what cannot be done there. `writer` gets that wish and where
+    it goes. `content` is what the trace keeps of the prompts; `sticky` is the caller's own word for who asks.
     """
 
     route: str
-    shape: Shape
     model: str
-    prompts: Sequence[str | Sequence[Mapping[str, str]]]
-    wish: Callable[[Sampling], Wish]
+    prompts: Sequence[Prompt]
+    wish: Callable[[Running], Wish]
+    writer: Callable[[Head, Wish], Writer]
     content: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Head:
-    """What every body and chunk of one answer begins with."""
-
-    shape: Shape
-    issued: Issued
-    model: str
-    created: int
-
-    def body(self, object: str, choices: Sequence[dict[str, Any]], **more: Any) -> bytes:
-        """One JSON object of the answer."""
-        return msgspec.json.encode(
-            {
-                "id": f"{self.shape.prefix}-{self.issued.trace}",
-                "object": object,
-                "created": self.created,
-                "model": self.model,
-                "system_fingerprint": f"fp_{self.issued.bundle.removeprefix('sha256:')[:12]}",
-                "choices": choices,
-                **more,
-            }
-        )
-
-    def event(self, choices: Sequence[dict[str, Any]], **more: Any) -> bytes:
-        """One event of the stream."""
-        return b"data: " + self.body(self.shape.chunk, choices, **more) + b"\n\n"
-
-    @property
-    def receipt(self) -> dict[str, str]:
-        """The body's field `kedge`."""
-        return {"receipt": self.issued.receipt, "bundle": self.issued.bundle, "trace": self.issued.trace}
+    sticky: str = ""
 
 
 def names_of(id: str, choices: int) -> list[str]:
@@ -104,10 +110,22 @@ def requests_of(asked: Asked, wish: Wish, id: str, *, prompt_limit: int) -> list
     for place, name in enumerate(names_of(id, len(asked.prompts) * wish.choices)):
         prompt = asked.prompts[place // wish.choices]
         text = prompt if isinstance(prompt, str) else None
-        messages = None if isinstance(prompt, str) else prompt
-        sampling = wish.for_choice(place % wish.choices)
+        ids = None if text is not None or not isinstance(prompt[0], int) else prompt
         requests.append(
-            GenerationRequest(id=name, sampling=sampling, prompt=text, messages=messages, prompt_limit=prompt_limit)
+            GenerationRequest(
+                id=name,
+                sampling=wish.for_choice(place % wish.choices),
+                prompt=text,
+                tokens=ids,  # type: ignore[arg-type]  # told apart by its first item
+                messages=None if text is not None or ids is not None else prompt,  # type: ignore[arg-type]  # the same
+                prompt_limit=prompt_limit,
+                logprobs=wish.logprobs,
+                echo=wish.echo,
+                schema=wish.schema,
+                tools=wish.tools,
+                penalties=wish.penalties,
+                embed=wish.embed,
+            )
         )
     return requests
 
@@ -118,16 +136,15 @@ class Reply:
     def __init__(
         self, gateway: Gateway, exchange: Exchange, asked: Asked, wish: Wish, lane: Lane, record: Record
     ) -> None:
-        self._gateway = gateway
         self._exchange = exchange
-        self._asked = asked
         self._wish = wish
-        self._lane = lane
         self._record = record
         self._places = {name: i for i, name in enumerate(names_of(exchange.id, len(record.answers)))}
         self._finish: dict[int, str] = {}
-        issued = issue(exchange.id, lane.running.digest, gateway.options.secret)
-        self._head = _Head(shape=asked.shape, issued=issued, model=lane.address, created=int(time.time()))
+        self._tokens: dict[int, list[TokenChoice]] = {}
+        self._embeddings: dict[int, bytes] = {}
+        self._issued = issue(exchange.id, lane.running.digest, gateway.options.secret)
+        self._writer = asked.writer(Head(issued=self._issued, model=lane.address, created=int(time.time())), wish)
 
     async def serve(self, answering: Answers) -> None:
         """Send the answer to the caller as it comes, or when it is whole."""
@@ -135,78 +152,82 @@ class Reply:
 
     async def _whole(self, answering: Answers) -> None:
         for event in await answering.rest():
-            self._take(event)
-        shape = self._asked.shape
-        texts = ["".join(answer) for answer in self._record.answers]
-        choices = [shape.choice(i, text, self._finish[i]) for i, text in enumerate(texts)]
-        body = self._head.body(shape.whole, choices, usage=self._usage(), kedge=self._head.receipt)
-        await self._exchange.reply(200, body, [JSON, self._head.issued.header])
+            place = self._take(event)
+            if event.tokens:
+                self._tokens.setdefault(place, []).extend(event.tokens)
+            if event.embedding:
+                self._embeddings[place] = event.embedding
+        said = [
+            Said(
+                text="".join(answer),
+                finish=self._finish[place],
+                tokens=self._tokens.get(place, ()),
+                embedding=self._embeddings.get(place, b""),
+            )
+            for place, answer in enumerate(self._record.answers)
+        ]
+        body = self._writer.whole(said, self._usage)
+        await self._exchange.reply(200, body, [JSON, self._issued.header])
 
     async def _stream(self, answering: Answers) -> None:
         events = await answering.next()
-        pieces = self._chunks(events)  # an error that comes first is raised here, before the status is sent
-        await self._exchange.begin(200, [*_STREAM, self._head.issued.header])
-        openings = [self._asked.shape.opening(i) for i in self._places.values()]
-        chunks = [self._event([opening]) for opening in openings if opening is not None]
+        pieces = self._pieces(events)  # an error that comes first is raised here, before the status is sent
+        await self._exchange.begin(200, [EVENTS, _NO_CACHE, self._issued.header])
+        pieces.insert(0, self._writer.opening())
         try:
             while events:
-                await self._exchange.part(b"".join([*chunks, *pieces]))
-                chunks = []
+                await self._exchange.part(b"".join(pieces))
                 events = await answering.next()
-                pieces = self._chunks(events)
+                pieces = self._pieces(events)
         except (ApiError, KedgeError) as error:
             told = error if isinstance(error, ApiError) else api_error(error)
-            await self._exchange.part(b"data: " + told.body() + b"\n\n")
+            await self._exchange.part(self._writer.broken(told))
             await self._exchange.end()
             raise
-        usage = self._head.event([], usage=self._usage(), kedge=self._head.receipt) if self._wish.usage else b""
-        await self._exchange.part(usage + _DONE)
+        await self._exchange.part(self._writer.closing(self._usage))
         await self._exchange.end()
 
-    def _chunks(self, events: Sequence[GenerationEvent]) -> list[bytes]:
-        """Events as chunks, what came together for one choice in one; the last chunk of all carries the receipt."""
+    def _pieces(self, events: Sequence[GenerationEvent]) -> list[bytes]:
+        """Events as parts of the stream, what came together for one choice in one; the last end of all is told so."""
         texts: dict[int, str] = {}
+        tokens: dict[int, tuple[TokenChoice, ...]] = {}
         for event in events:
             place = self._take(event)
             texts[place] = texts.get(place, "") + event.text
-        chunks = []
+            if event.tokens:
+                tokens[place] = tokens.get(place, ()) + event.tokens
+        pieces = []
+        done = len(self._finish) == len(self._places)
         for place, text in texts.items():
+            if text or place in tokens:
+                pieces.append(self._writer.piece(place, text, tokens.get(place, ())))
             finish = self._finish.get(place)
-            if text:
-                chunks.append(self._event([self._asked.shape.piece(place, text, None)]))
             if finish is not None:
-                last = len(self._finish) == len(self._places) and place == max(texts)
-                more = {"kedge": self._head.receipt} if last else {}
-                chunks.append(self._event([self._asked.shape.piece(place, "", finish)], **more))
-        return chunks
-
-    def _event(self, choices: Sequence[dict[str, Any]], **more: Any) -> bytes:
-        if self._wish.usage:
-            more["usage"] = None
-        return self._head.event(choices, **more)
+                pieces.append(self._writer.finish(place, finish, last=done and place == max(texts)))
+        return pieces
 
     def _take(self, event: GenerationEvent) -> int:
         """Note what came, and return its place. Raises what went wrong with it."""
         place = self._places[event.id]
-        if event.finish == "error":
-            raise _refusal(event)
-        if event.finish == "cancelled":
-            raise Unavailable("the engine stopped while it was answering")
         if event.text:
             self._record.add(place, event.text)
         if event.finish:
+            if event.finish == "error":
+                raise refusal(event)
+            if event.finish == "cancelled":
+                raise Unavailable("the engine stopped while it was answering")
             self._finish[place] = event.finish
             self._record.completion_tokens += event.completion_tokens
             if place % self._wish.choices == 0:
                 self._record.prompt_tokens += event.prompt_tokens
         return place
 
-    def _usage(self) -> dict[str, int]:
-        read, made = self._record.prompt_tokens, self._record.completion_tokens
-        return {"prompt_tokens": read, "completion_tokens": made, "total_tokens": read + made}
+    @property
+    def _usage(self) -> Usage:
+        return Usage(read=self._record.prompt_tokens, made=self._record.completion_tokens)
 
 
-def _refusal(event: GenerationEvent) -> ApiError:
+def refusal(event: GenerationEvent) -> ApiError:
     """The engine's reason not to answer."""
     if event.error_code == "invalid":
         too_long = event.prompt_tokens > 0
