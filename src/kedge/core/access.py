@@ -81,7 +81,10 @@ class Key:
         """The account that it uses."""
         return self.account or self.id
 
+    def alive(self, now: datetime) -> bool:
+        """Whether the key is valid at `now`."""
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
     def opens(self, scope: Scope, now: datetime) -> bool:
         """Whether the key is valid at `now` and has the scope."""
-        alive = self.revoked is None and (self.expires is None or now < self.expires)
-        return alive and (scope in self.scopes or Scope.ADMIN in self.scopes)
+        return self.alive(now) and (scope in self.scopes or Scope.ADMIN in self.scopes)
