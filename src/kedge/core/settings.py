@@ -115,6 +115,7 @@ class GatewaySettings:
     request_seconds: float = 120.0
     drain_seconds: float = 30.0
     poll_seconds: float = 0.2
+    watch_seconds: float = 1.0
     trace_content: bool = True
 
 

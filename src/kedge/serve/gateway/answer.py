@@ -10,12 +10,10 @@ from kedge.serve.gateway.errors import ApiError, api_error
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.reply import Asked, Reply, requests_of
-from kedge.serve.gateway.routing import Lane, Routes
+from kedge.serve.gateway.routing import STICKY, Lane, Routes
 from kedge.serve.gateway.shadow import shadow
 from kedge.serve.gateway.source import ask
 from kedge.serve.gateway.traces import Record
-
-STICKY = b"x-kedge-sticky"
 
 
 async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -> int:
@@ -23,7 +21,7 @@ async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -
     gateway.limits.enter(key)
     gateway.deadlines.begin(exchange)
     try:
-        sticky = exchange.header(STICKY) or asked.sticky or key.id
+        sticky = gateway.callers.name(exchange.header(STICKY) or asked.sticky, key.id)
         lane = choose_lane(gateway.follower.routes, gateway, asked.model, sticky)
         return await _answer(gateway, exchange, key, asked, lane)
     finally:
@@ -37,7 +35,7 @@ async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, 
     wish = asked.wish(lane.running)
     choices = len(asked.prompts) * wish.choices
     record = Record(trace=exchange.id, route=asked.route, key=key, prompt=asked.content, choices=choices)
-    record.bundle = lane.running.digest
+    record.bundle, record.role = lane.running.digest, lane.release.role
     try:
         requests = requests_of(asked, wish, exchange.id, prompt_limit=settings.max_prompt_tokens)
         source = await ask(gateway, exchange, lane, requests)
@@ -65,7 +63,7 @@ async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, 
 def choose_lane(routes: Routes, gateway: Gateway, model: str, sticky: str = "") -> Lane:
     """The lane that answers for a model's name; for `name@version` the one that is exactly that. 404 lists them."""
     if model == gateway.options.model:
-        return routes.choose(gateway.draw, sticky if gateway.options.sticky else "")
+        return routes.choose(gateway.draw, sticky)
     for lane in routes.lanes.values():
         if lane.address == model:
             return lane

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from kedge.core.access import Key, Scope
 from kedge.core.errors import KedgeError
-from kedge.serve.gateway import chat, completions, health, metrics, models
+from kedge.serve.gateway import chat, completions, feedback, health, metrics, models
 from kedge.serve.gateway.errors import ApiError, api_error
 from kedge.serve.gateway.exchange import JSON, Exchange, Message, Receive, Send
 from kedge.serve.gateway.parts import Gateway
@@ -39,6 +39,7 @@ ROUTES: dict[str, Route] = {
     completions.ROUTE: Route(method="POST", scope=Scope.ASK, handle=completions.complete),
     models.ROUTE: Route(method="GET", scope=Scope.ASK, handle=models.list_models),
     f"{models.ROUTE}/NAME": Route(method="GET", scope=Scope.ASK, handle=models.show_model),
+    feedback.ROUTE: Route(method="POST", scope=Scope.ASK, handle=feedback.give_feedback),
     "/metrics": Route(method="GET", scope=Scope.METRICS, handle=_metrics),
 }
 

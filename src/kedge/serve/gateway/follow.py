@@ -20,7 +20,7 @@ from kedge.serve.gateway.routing import Lane, Routes, Running
 
 logger = logging.getLogger(__name__)
 
-_SERVED = (Role.STABLE, Role.CANARY)
+_SERVED = (Role.STABLE, Role.CANARY, Role.SHADOW)
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 
@@ -157,5 +157,5 @@ class Follower:
 
 
 def _wanted(releases: Mapping[Role, Release]) -> dict[Role, Release]:
-    """The releases that get traffic."""
+    """The releases that get traffic, or copies of it."""
     return {role: releases[role] for role in _SERVED if role in releases and releases[role].share > 0}

@@ -6,11 +6,13 @@ import random
 from dataclasses import dataclass
 
 from kedge.serve.gateway.auth import KeyRing
+from kedge.serve.gateway.copies import Copies
 from kedge.serve.gateway.deadlines import Deadlines
 from kedge.serve.gateway.follow import Follower
 from kedge.serve.gateway.limits import Limits
 from kedge.serve.gateway.metrics import Metrics
 from kedge.serve.gateway.ports import GatewayOptions, Ports
+from kedge.serve.gateway.routing import Callers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,8 @@ class Gateway:
     keys: KeyRing
     limits: Limits
     deadlines: Deadlines
+    callers: Callers
+    copies: Copies
     draw: random.Random
 
     def waiting(self) -> int:
@@ -49,9 +53,12 @@ def assemble(options: GatewayOptions, ports: Ports) -> Gateway:
         keys=KeyRing(ports.find_key, ports.hash_key, clock=ports.clock),
         limits=Limits(options.settings),
         deadlines=Deadlines(options.settings.request_seconds),
+        callers=Callers(sticky=options.sticky),
+        copies=Copies(),
         draw=random.Random(),
     )
     metrics.watch("kedge_requests_in_flight", "Requests under way.", lambda: gateway.limits.under_way)
     metrics.watch("kedge_queue_depth", "Requests whose answer has not begun.", gateway.waiting)
+    metrics.watch_total("kedge_shadow_dropped", "Copies for a shadow left out.", lambda: gateway.copies.dropped)
     metrics.watch_total("kedge_traces_dropped", "Traces given up under overload.", lambda: ports.traces.dropped)
     return gateway

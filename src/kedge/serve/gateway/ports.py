@@ -7,18 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kedge.core.access import Key
+from kedge.core.errors import Unavailable
 from kedge.core.ports import Clock, TraceSink
 from kedge.core.release import Heartbeat, Release, Role
 from kedge.core.settings import GatewaySettings
+from kedge.core.trace import Feedback
 from kedge.serve.gateway.routing import Running
+
+
+def _deaf(said: Feedback) -> None:
+    raise Unavailable("this gateway keeps no feedback")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The edges of a gateway. `current`, `find_key` and `beat` may block and are called in threads.
+    """The edges of a gateway. `current`, `find_key`, `beat`, `hear` and `watch` may block and
+    are called in threads.
 
     `current` gives the releases in force, `launch` loads a bundle by digest into an engine, `find_key` finds a key by
-    the hash that `hash_key` makes of it, and `beat` takes what the gateway says of itself.
+    the hash that `hash_key` makes of it, `beat` takes what the gateway says of itself, `hear` keeps feedback, and `watch`
+    looks after a rollout once and says whether it has changed what is in force.
     """
 
     current: Callable[[], Mapping[Role, Release]]
@@ -28,13 +36,19 @@ class Ports:
     beat: Callable[[Heartbeat], None]
     traces: TraceSink
     clock: Clock
+    hear: Callable[[Feedback], None] = _deaf
+    watch: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayOptions:
-    """What a gateway is: its endpoint, the model callers name, and the key that seals receipts."""
+    """What a gateway is: its endpoint, the model callers name, and the key that seals receipts.
+
+    `sticky`: a caller stays on its side of a canary; without it each request is put somewhere by itself.
+    """
 
     endpoint: str
     model: str
     secret: bytes = field(repr=False)
+    sticky: bool = True
     settings: GatewaySettings = field(default_factory=GatewaySettings)

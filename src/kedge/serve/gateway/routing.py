@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from kedge.core.bundle import Bundle
 from kedge.core.errors import Unavailable
 from kedge.core.release import Release, Role
 from kedge.serve.answers import Answerer
+
+STICKY = b"x-kedge-sticky"
+FEW = 10  # keys in use from which on they are taken for callers
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -64,11 +68,51 @@ class Routes:
         """The lane that answers unless another has a share."""
         return self.lanes.get(Role.STABLE)
 
-    def choose(self, draw: random.Random) -> Lane:
-        """The lane for one request. `Unavailable` while there is none."""
+    @property
+    def shadow(self) -> Lane | None:
+        """The lane that answers copies, which nobody sees."""
+        return self.lanes.get(Role.SHADOW)
+
+    def choose(self, draw: random.Random, sticky: str = "") -> Lane:
+        """The lane for one request. `Unavailable` while there is none.
+
+        `sticky` says whose it is: the same caller stays on its side of a canary while the share grows. A canary whose
+        engine is down gets nothing.
+        """
         canary = self.lanes.get(Role.CANARY)
-        if canary is not None and draw.random() < canary.release.share:
-            return canary
+        if canary is not None and canary.running.engine.healthy:
+            at = place(sticky, canary.release.bundle) if sticky else draw.random()
+            if at < canary.release.share:
+                return canary
         if self.stable is None:
             raise Unavailable("nothing is released to this endpoint yet")
         return self.stable
+
+
+class Callers:
+    """Names whose request it is, so that each caller gets all its answers from one side of a canary.
+
+    A caller is who the request says (header `x-kedge-sticky`, or `user` of the body), else the API key. While only a few
+    keys are in use, which no share could be kept by, requests of keys are divided one by one.
+    """
+
+    def __init__(self, *, sticky: bool = True) -> None:
+        self._sticky = sticky
+        self._keys: set[str] = set()
+
+    def name(self, said: str, key: str) -> str:
+        """Who asks ("" to divide request by request)."""
+        if said or not self._sticky:
+            return said if self._sticky else ""
+        if len(self._keys) < FEW:
+            self._keys.add(key)
+        return key if len(self._keys) >= FEW else ""
+
+
+def place(sticky: str, bundle: str) -> float:
+    """Where a caller stands between 0 and 1: the same each time, and evenly spread over all callers.
+
+    Another bundle puts everybody somewhere else, so that not always the same callers are the first to try.
+    """
+    found = hashlib.blake2b(f"{bundle}\n{sticky}".encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(found) / 2**64

@@ -19,6 +19,7 @@ from kedge.core.errors import Unavailable
 from kedge.serve.gateway.app import App
 from kedge.serve.gateway.health import Pulse
 from kedge.serve.gateway.parts import Gateway
+from kedge.serve.gateway.watch import watch
 
 _KEEP_ALIVE = 75
 _BACKLOG = 2048
@@ -66,6 +67,7 @@ async def _run(gateway: Gateway, listener: socket.socket, ready: Callable[[Ready
             raise
     finally:
         listener.close()
+        await gateway.copies.close()
         await gateway.follower.close()
 
 
@@ -74,6 +76,7 @@ async def _serve(gateway: Gateway, server: _Server, listener: socket.socket, pul
     background = [
         asyncio.create_task(gateway.follower.follow(gateway.options.settings.poll_seconds)),
         asyncio.create_task(pulse.run()),
+        asyncio.create_task(watch(gateway, gateway.options.settings.watch_seconds)),
     ]
     for task in background:
         task.add_done_callback(lambda _: server.stop())

@@ -8,6 +8,7 @@ import msgspec
 
 from kedge.core.access import Key
 from kedge.core.ports import TraceSink
+from kedge.core.release import Role
 from kedge.core.trace import Trace
 from kedge.serve.gateway.metrics import Metrics
 
@@ -22,8 +23,10 @@ class Record:
         "error",
         "first_token",
         "key",
+        "parent",
         "prompt",
         "prompt_tokens",
+        "role",
         "route",
         "started",
         "status",
@@ -37,6 +40,8 @@ class Record:
         self.prompt = prompt
         self.answers: list[list[str]] = [[] for _ in range(choices)]
         self.bundle = ""
+        self.role: str = Role.STABLE
+        self.parent = ""
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.status = 200
@@ -79,5 +84,7 @@ class Record:
                 latency_ms=taken * 1000,
                 first_token_ms=(self.first_token - self.started) * 1000 if self.first_token else 0.0,
                 error=self.error,
+                role=self.role,
+                parent=self.parent,
             )
         )
