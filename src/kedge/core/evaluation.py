@@ -44,13 +44,21 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """The config of an evaluation artifact (kind report); its layer `cases.jsonl` holds every CaseResult."""
+    """The config of an evaluation artifact (kind report); its layer `cases.jsonl` holds every CaseResult.
+
+    `lower` names the metrics of which smaller is better. `subject` says what answered where that is no bundle: an address
+    and a model. `detail` holds what scorers tell beside numbers, as a confusion matrix, by metric. An answerer named
+    `model~typos` is the model with its inputs changed, and the metric `exact_match~typos` what that changes.
+    """
 
     bundle: str
     dataset: str
     cases: int
     results: tuple[MetricResult, ...]
     scorers: tuple[str, ...] = ()
+    lower: tuple[str, ...] = ()
+    subject: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
     def find(self, metric: str, *, slice: str = "", answerer: str = "model") -> MetricResult | None:
         """The result of one metric over one slice by one answerer."""
@@ -60,7 +68,15 @@ class Evaluation:
     @property
     def baselines(self) -> tuple[str, ...]:
         """The names of the answerers the model is compared with, in order."""
-        return tuple(dict.fromkeys(r.answerer for r in self.results if r.answerer != "model"))
+        others = (result.answerer for result in self.results if result.answerer.partition("~")[0] != "model")
+        return tuple(dict.fromkeys(others))
+
+    def worst(self, metric: str, *, answerer: str = "model", least: int = 20) -> MetricResult | None:
+        """The slice on which a metric is worst, among those with at least so many cases if there are any."""
+        found = [r for r in self.results if r.slice and (r.metric, r.answerer) == (metric, answerer)]
+        large = [result for result in found if result.n >= least] or found
+        sign = -1.0 if metric in self.lower else 1.0
+        return min(large, key=lambda result: (sign * result.interval.value, result.slice), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

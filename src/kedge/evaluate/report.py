@@ -12,12 +12,14 @@ from kedge.core.ports import BlobStore
 from kedge.evaluate.types import Report
 
 CASES = "cases.jsonl"
+LATER = ("lower", "subject", "detail")  # left out where they say nothing, as in evaluations written before them
 
 
 def write_evaluation(blobs: BlobStore, report: Report) -> Artifact:
     """Store an evaluation, with every case on a line of `cases.jsonl`."""
     lines = b"".join(msgspec.json.encode(case) + b"\n" for case in report.cases)
-    config = {"type": "evaluation", **msgspec.to_builtins(report.evaluation)}
+    told = msgspec.to_builtins(report.evaluation)
+    config = {"type": "evaluation", **{name: value for name, value in told.items() if value or name not in LATER}}
     return write_artifact(blobs, ArtifactKind.REPORT, config, {CASES: lines})
 
 

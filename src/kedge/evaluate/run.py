@@ -5,27 +5,43 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from kedge.core.dataset import Row
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import CaseResult, Evaluation, Interval, MetricResult
+from kedge.evaluate.corpus import corpus_interval
 from kedge.evaluate.slices import Slicer
 from kedge.evaluate.types import MODEL, Answer, Case, Report, Scorer
 from kedge.statistics.intervals import mean_interval, ratio_interval, wilson
+from kedge.statistics.paired import difference_interval
 
 WHOLE = ""
+CHANGED = "~"  # stands between an answerer and what was changed in its inputs
 _DIGITS = 9  # numbers are kept with so many, so that the last bit of a sum decides nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is evaluated on which rows, by which scorers and slices."""
+    """What is evaluated on which rows, by which scorers and slices. `subject` names what is no bundle."""
 
     bundle: str
     dataset: str
     rows: Sequence[Row]
     scorers: Sequence[Scorer]
     slicer: Slicer
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scored:
+    """One answerer's cases with their results."""
+
+    answerer: str
+    cases: Sequence[Case]
+    results: Sequence[CaseResult]
 
 
 def evaluate(task: Task, answers: Mapping[str, Sequence[Answer]]) -> Report:
@@ -35,45 +51,88 @@ def evaluate(task: Task, answers: Mapping[str, Sequence[Answer]]) -> Report:
     names = [scorer.name for scorer in task.scorers]
     if len(set(names)) < len(names):
         raise Invalid(f"a metric is asked for twice: {', '.join(names)}")
+    scorers = [scorer.prepare(task.rows) if scorer.prepare else scorer for scorer in task.scorers]
     order = [MODEL, *(name for name in answers if name != MODEL)]
     slices = [task.slicer(row) for row in task.rows]
-    cases = [list(_score(task, name, answers[name], slices)) for name in order]
-    results = [result for scored in cases for result in _sum_up(task.scorers, scored)]
+    scored = [_score(task.rows, scorers, name, answers[name], slices) for name in order]
+    results = [result for each in scored for result in _sum_up(scorers, each)]
+    results += [result for each in scored for result in _changes(scorers, scored[0], each)]
     evaluation = Evaluation(
         bundle=task.bundle,
         dataset=task.dataset,
         cases=len(task.rows),
         results=tuple(results),
         scorers=tuple(names),
+        lower=tuple(scorer.name for scorer in scorers if scorer.lower),
+        subject=task.subject,
+        detail=_detail(scorers, scored[0].cases),
     )
-    return Report(evaluation=evaluation, cases=tuple(case for scored in cases for case in scored))
+    return Report(evaluation=evaluation, cases=tuple(case for each in scored for case in each.results))
 
 
 def _score(
-    task: Task, answerer: str, answers: Sequence[Answer], slices: Sequence[tuple[str, ...]]
-) -> Iterator[CaseResult]:
-    for row, answer, member in zip(task.rows, answers, slices, strict=True):
-        case = Case(row=row, answer=answer)
-        scores = {name: value for scorer in task.scorers for name, value in scorer.score(case).items()}
-        yield CaseResult(row=row.id, answerer=answerer, answer=answer.text, scores=scores, slices=member)
-
-
-def _sum_up(scorers: Sequence[Scorer], cases: Sequence[CaseResult]) -> Iterator[MetricResult]:
-    groups: dict[str, list[CaseResult]] = {WHOLE: list(cases)}
-    for case in cases:
-        for name in case.slices:
-            groups.setdefault(name, []).append(case)
+    rows: Sequence[Row],
+    scorers: Sequence[Scorer],
+    answerer: str,
+    answers: Sequence[Answer],
+    slices: Sequence[tuple[str, ...]],
+) -> _Scored:
+    cases = [Case(row=row, answer=answer) for row, answer in zip(rows, answers, strict=True)]
+    scores: list[dict[str, float]] = [{} for _ in cases]
     for scorer in scorers:
+        if scorer.everybody or answerer == MODEL:
+            found = scorer.many(cases) if scorer.many else [scorer.score(case) for case in cases]
+            for known, new in zip(scores, found, strict=True):
+                known.update(new)
+    results = [
+        CaseResult(row=case.row.id, answerer=answerer, answer=case.answer.text, scores=score, slices=member)
+        for case, score, member in zip(cases, scores, slices, strict=True)
+    ]
+    return _Scored(answerer=answerer, cases=cases, results=results)
+
+
+def _sum_up(scorers: Sequence[Scorer], scored: _Scored) -> Iterator[MetricResult]:
+    groups: dict[str, list[int]] = {WHOLE: list(range(len(scored.results)))}
+    for place, case in enumerate(scored.results):
+        for name in case.slices:
+            groups.setdefault(name, []).append(place)
+    for scorer in scorers:
+        if scorer.corpus is not None and (scorer.everybody or scored.answerer == MODEL):
+            tallies = np.asarray([scorer.corpus.tally(case) for case in scored.cases], dtype=np.float64)
+        else:
+            tallies = None
         for name in (WHOLE, *sorted(group for group in groups if group != WHOLE)):
-            scored = [case.scores for case in groups[name] if scorer.column in case.scores]
-            if scored:
-                yield MetricResult(
-                    metric=scorer.name,
-                    interval=estimate(scorer, scored),
-                    n=len(scored),
-                    slice=name,
-                    answerer=cases[0].answerer,
-                )
+            places = groups[name]
+            if tallies is not None and scorer.corpus is not None:
+                interval = corpus_interval(tallies[places], scorer.corpus.combine, bounds=scorer.bounds)
+                found, n = rounded(interval), len(places)
+            else:
+                rows = (scored.results[place].scores for place in places)
+                scores = [score for score in rows if scorer.column in score]
+                if not scores:
+                    continue
+                found, n = estimate(scorer, scores), len(scores)
+            yield MetricResult(metric=scorer.name, interval=found, n=n, slice=name, answerer=scored.answerer)
+
+
+def _changes(scorers: Sequence[Scorer], model: _Scored, other: _Scored) -> Iterator[MetricResult]:
+    """What a change of its inputs does to the model, case by case: changed minus unchanged."""
+    name, _, change = other.answerer.partition(CHANGED)
+    if name != MODEL or not change:
+        return
+    for scorer in scorers:
+        pairs = [
+            (before.scores[scorer.name], after.scores[scorer.name])
+            for before, after in zip(model.results, other.results, strict=True)
+            if scorer.name in before.scores and scorer.name in after.scores
+        ]
+        if pairs and not scorer.per:
+            interval = difference_interval([before for before, _ in pairs], [after for _, after in pairs])
+            yield MetricResult(metric=f"{scorer.name}{CHANGED}{change}", interval=rounded(interval), n=len(pairs))
+
+
+def _detail(scorers: Sequence[Scorer], cases: Sequence[Case]) -> dict[str, Any]:
+    return {scorer.name: scorer.describe(cases) for scorer in scorers if scorer.describe}
 
 
 def estimate(scorer: Scorer, scores: Sequence[Mapping[str, float]]) -> Interval:
@@ -85,8 +144,13 @@ def estimate(scorer: Scorer, scores: Sequence[Mapping[str, float]]) -> Interval:
         found = ratio_interval(values, [score[scorer.per] for score in scores], bounds=scorer.bounds)
     else:
         found = mean_interval(values, bounds=scorer.bounds)
-    numbers = [found.value, found.low, found.high]
     if scorer.exponent:
-        numbers = [math.exp(min(number, 700.0)) for number in numbers]
-    value, low, high = (float(f"{number:.{_DIGITS}g}") for number in numbers)
-    return replace(found, value=value, low=low, high=high)
+        value, low, high = (math.exp(min(number, 700.0)) for number in (found.value, found.low, found.high))
+        found = replace(found, value=value, low=low, high=high)
+    return rounded(found)
+
+
+def rounded(interval: Interval) -> Interval:
+    """The interval as it is kept."""
+    value, low, high = (float(f"{number:.{_DIGITS}g}") for number in (interval.value, interval.low, interval.high))
+    return replace(interval, value=value, low=low, high=high)

@@ -35,7 +35,7 @@ def json_field(*, field: str, name: str = "") -> Scorer:
                 hint="use another scorer for this dataset",
             )
         answer = _parse(case.answer.text)
-        equal = isinstance(answer, dict) and field in answer and _same(answer[field], target[field])
+        equal = isinstance(answer, dict) and field in answer and same_json(answer[field], target[field])
         return {metric: float(equal)}
 
     return Scorer(name=metric, score=score, binary=True)
@@ -51,6 +51,12 @@ def json_args() -> Scorer:
     return json_field(field="args")
 
 
+def parse_json(text: str) -> tuple[bool, Any]:
+    """Whether a text is one JSON value, and the value."""
+    value = _parse(text)
+    return value is not _NOT_JSON, value
+
+
 def _parse(text: str) -> Any:
     try:
         return msgspec.json.decode(text.strip())
@@ -58,12 +64,12 @@ def _parse(text: str) -> Any:
         return _NOT_JSON
 
 
-def _same(one: Any, other: Any) -> bool:
+def same_json(one: Any, other: Any) -> bool:
     """Equal as JSON: `true` is not 1, and the order of keys does not matter."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(same_json(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(same_json(one[key], other[key]) for key in one)
     return bool(one == other)

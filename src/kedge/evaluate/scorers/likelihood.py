@@ -16,4 +16,4 @@ def perplexity() -> Scorer:
             return {}
         return {"nll": round(-likelihood.logprob, 6), "tokens": float(likelihood.tokens)}
 
-    return Scorer(name="perplexity", score=score, total="nll", per="tokens", exponent=True, likelihood=True)
+    return Scorer(name="perplexity", score=score, total="nll", per="tokens", exponent=True, likelihood=True, lower=True)
