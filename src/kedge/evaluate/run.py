@@ -54,7 +54,7 @@ def evaluate(task: Task, answers: Mapping[str, Sequence[Answer]]) -> Report:
     scorers = [scorer.prepare(task.rows) if scorer.prepare else scorer for scorer in task.scorers]
     order = [MODEL, *(name for name in answers if name != MODEL)]
     slices = [task.slicer(row) for row in task.rows]
-    scored = [_score(task.rows, scorers, name, answers[name], slices) for name in order]
+    scored = [_score(_cases(task.rows, name, answers), scorers, name, slices) for name in order]
     results = [result for each in scored for result in _sum_up(scorers, each)]
     results += [result for each in scored for result in _changes(scorers, scored[0], each)]
     evaluation = Evaluation(
@@ -70,14 +70,17 @@ def evaluate(task: Task, answers: Mapping[str, Sequence[Answer]]) -> Report:
     return Report(evaluation=evaluation, cases=tuple(case for each in scored for case in each.results))
 
 
+def _cases(rows: Sequence[Row], answerer: str, answers: Mapping[str, Sequence[Answer]]) -> list[Case]:
+    others = {name: said for name, said in answers.items() if name != answerer}
+    return [
+        Case(row=row, answer=answer, others={name: said[place].text for name, said in others.items()})
+        for place, (row, answer) in enumerate(zip(rows, answers[answerer], strict=True))
+    ]
+
+
 def _score(
-    rows: Sequence[Row],
-    scorers: Sequence[Scorer],
-    answerer: str,
-    answers: Sequence[Answer],
-    slices: Sequence[tuple[str, ...]],
+    cases: Sequence[Case], scorers: Sequence[Scorer], answerer: str, slices: Sequence[tuple[str, ...]]
 ) -> _Scored:
-    cases = [Case(row=row, answer=answer) for row, answer in zip(rows, answers, strict=True)]
     scores: list[dict[str, float]] = [{} for _ in cases]
     for scorer in scorers:
         if scorer.everybody or answerer == MODEL:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedge.core.dataset import Row
 from kedge.core.evaluation import CaseResult, Evaluation
 from kedge.core.generation import Finish, Likelihood
+from kedge.core.ports import Progress
 
 if TYPE_CHECKING:
     from kedge.statistics.intervals import Floats
@@ -51,10 +53,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One row with one answer to it."""
+    """One row with one answer to it, and what the other answerers said, by name."""
 
     row: Row
     answer: Answer
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +105,16 @@ class Scorer:
     def column(self) -> str:
         """The score whose mean or sum counts."""
         return self.total or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a scorer that asks others is given, when its maker has a parameter `means`: `secret` resolves a reference as
+    `env:NAME`, `cache` is a folder where answers are kept."""
+
+    secret: Callable[[str], str]
+    cache: Path
+    progress: Progress
 
 
 Baseline = Callable[[Sequence[Row], Sequence[str]], Sequence[str]]

@@ -39,14 +39,14 @@ def calibration(*, bins: int = 10, ignore: list[str] | None = None, stated: str 
         found = judge(case)
         return {} if found is None else {"ece": round(abs(found[0] - found[1]), 9)}
 
-    def tally(case: Case) -> Floats:
+    def tally(case: Case) -> list[float]:
         counts = np.zeros((3, bins))
         found = judge(case)
         if found is not None:
             confidence, right = found
             place = min(int(confidence * bins), bins - 1)
             counts[:, place] = 1.0, confidence, right
-        return counts.ravel()
+        return [float(count) for count in counts.ravel()]
 
     def describe(cases: Sequence[Case]) -> Any:
         counts = np.sum([tally(case) for case in cases], axis=0).reshape(3, bins)
@@ -94,5 +94,3 @@ def _stated(pattern: str) -> Any:
         return compiled.sub("", text), min(max(share, 0.0), 1.0)
 
     return read
-
-

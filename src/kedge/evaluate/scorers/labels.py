@@ -33,7 +33,7 @@ def classification(*, labels: list[str] | None = None, ignore: list[str] | None 
     def prepare(rows: Sequence[Row], scorer: Scorer) -> Scorer:
         known = _labels(rows, labels, normal)
         combine = _macro if scorer.name == "macro_f1" else _micro
-        return replace(scorer, corpus=Corpus(tally=_tally(known, normal), combine=lambda sums: combine(sums)))
+        return replace(scorer, corpus=Corpus(tally=_tally(known, normal), combine=combine))
 
     accuracy = Scorer(
         name="accuracy", score=score, binary=True, describe=lambda cases: _confusion(cases, labels, normal)

@@ -12,7 +12,6 @@ from kedge.evaluate.types import Case, Corpus, Scorer
 from kedge.statistics.intervals import Floats
 
 
-
 def bleu(*, tokenize: str = "13a", lowercase: bool = False) -> Scorer:
     """Corpus BLEU (Papineni et al. 2002); a case's score is sentence BLEU with effective order."""
     corpus = BLEU(tokenize=tokenize, lowercase=lowercase, force=True)
