@@ -26,6 +26,7 @@ class Bundle:
     `prompt` turns a row's input into what the model reads: the text with `{input}` in it.
     `chat_template` is Jinja over `messages`, rendered in a sandbox ("" = the last user message through `prompt`).
     `engine` names an engine of the catalogue and its flags (dtype, quantisation).
+    `export` is the digest of the model's export whose layers the bundle has too ("" for none).
     """
 
     model: str
@@ -34,6 +35,7 @@ class Bundle:
     sampling: Sampling = field(default_factory=Sampling)
     engine: Spec = field(default_factory=lambda: Spec(name="transformers"))
     guards: tuple[Spec, ...] = ()
+    export: str = ""
 
     def fill(self, input: str) -> str:
         """What the model reads for a row's input. Other braces in the prompt stay as they are."""

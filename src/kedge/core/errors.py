@@ -27,6 +27,8 @@ EXTRAS: Final[Mapping[str, str]] = {
     "numpy": "data",
     "obstore": "objects",
     "openai": "demo",
+    "openvino": "openvino",
+    "openvino_genai": "openvino",
     "peft": "train",
     "psycopg": "postgres",
     "pyarrow": "data",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from kedge.core.artifact import Artifact, ArtifactKind
+from kedge.core.artifact import Artifact, ArtifactKind, Blob
 from kedge.core.bundle import Bundle
 from kedge.core.errors import Broken, Invalid
 from kedge.core.manifest import read_config, read_manifest, write_artifact
@@ -16,12 +17,33 @@ FORMAT = 1
 
 
 def write_bundle(blobs: BlobStore, bundle: Bundle) -> Artifact:
-    """Store a bundle. Its layers are those of the model, which cost no second copy. `Invalid` if it is not a model."""
-    model = read_manifest(blobs, bundle.model)
-    if model.kind is not ArtifactKind.MODEL:
-        raise Invalid(f"a bundle is made of a model, and this is a {model.kind}", address=bundle.model)
-    files = {layer.title: layer for layer in model.layers}
+    """Store a bundle. Its layers are those of the model and of its export, which cost no second copy. `Invalid` if one is
+    not a model, or the export was made from another."""
+    files = {
+        layer.title: layer for part in filter(None, (bundle.model, bundle.export)) for layer in _layers(blobs, part)
+    }
+    if bundle.export:
+        made_from = (read_export(blobs, bundle.export) or {}).get("model")
+        if made_from != bundle.model:
+            raise Invalid(
+                "the export was made from another model than the bundle's",
+                address=bundle.export,
+                hint="name both in the stage: inputs = { model = ..., export = ... }",
+            )
     return write_artifact(blobs, ArtifactKind.BUNDLE, {"format": FORMAT, **describe_bundle(bundle)}, files)
+
+
+def read_export(blobs: BlobStore, digest: str) -> Mapping[str, Any] | None:
+    """What an export says of itself: `model` and `precision`; None for an artifact that is none."""
+    found: Mapping[str, Any] | None = read_config(blobs, digest).get("kedge", {}).get("export")
+    return found
+
+
+def _layers(blobs: BlobStore, digest: str) -> tuple[Blob, ...]:
+    manifest = read_manifest(blobs, digest)
+    if manifest.kind is not ArtifactKind.MODEL:
+        raise Invalid(f"a bundle is made of a model, and this is a {manifest.kind}", address=digest)
+    return manifest.layers
 
 
 def read_bundle(blobs: BlobStore, digest: str) -> Bundle:

@@ -16,12 +16,14 @@ class BundleOptions:
     """What a release adds to the weights: prompt, chat template, sampling, engine and guards.
 
     `prompt` turns an input into what the model reads, with `{input}` in it; "" takes the one it was trained with.
+    The engine `auto` is openvino where a stage `export` comes before, and transformers where none does; the bundle names
+    the one it is.
     """
 
     prompt: str = ""
     chat_template: str = ""
     sampling: Sampling = field(default_factory=Sampling)
-    engine: Spec = field(default_factory=lambda: Spec(name="transformers"))
+    engine: Spec = field(default_factory=lambda: Spec(name="auto"))
     guards: tuple[Spec, ...] = ()
 
     def __post_init__(self) -> None:
@@ -33,7 +35,7 @@ STEP = Step(
     name="bundle",
     options=BundleOptions,
     work="kedge.app.work.bundle:work",
-    inputs={"model": ArtifactKind.MODEL},
+    inputs={"model": ArtifactKind.MODEL, "export?": ArtifactKind.MODEL},
     outputs={"bundle": ArtifactKind.BUNDLE},
     code=("kedge.app.work.bundle", "kedge.registry.bundle"),
     summary="Bind weights, tokenizer, prompt, sampling and engine under one digest.",

@@ -7,23 +7,44 @@ from typing import Any
 
 from kedge.app.steps.bundle import BundleOptions
 from kedge.core.bundle import Bundle
+from kedge.core.errors import Invalid
+from kedge.core.ports import BlobStore
+from kedge.core.spec import Spec
 from kedge.core.step import StepContext, StepResult
-from kedge.registry.bundle import write_bundle
+from kedge.registry.bundle import read_export, write_bundle
 
 
 def work(context: StepContext, options: BundleOptions) -> StepResult:
-    """Bind the model and the options."""
+    """Bind the model, its export if there is one, and the options."""
     model = context.inputs["model"].digest
+    export = context.inputs["export"].digest if "export" in context.inputs else ""
     bundle = Bundle(
         model=model,
         prompt=options.prompt or trained_prompt(context.facts, model),
         chat_template=options.chat_template,
         sampling=options.sampling,
-        engine=options.engine,
+        engine=choose_engine(context.blobs, options.engine, export),
         guards=options.guards,
+        export=export,
     )
     artifact = write_bundle(context.blobs, bundle)
     return StepResult(outputs={"bundle": artifact}, metrics={"bytes": float(artifact.size)})
+
+
+def choose_engine(blobs: BlobStore, asked: Spec, export: str) -> Spec:
+    """The engine that is bound: never `auto`, and with an export's precision among its flags. `Invalid` if the flags say
+    another precision."""
+    name = ("openvino" if export else "transformers") if asked.name == "auto" else asked.name
+    if name != "openvino" or not export:
+        return Spec(name=name, args=asked.args)
+    precision = str((read_export(blobs, export) or {}).get("precision", ""))
+    if asked.args.get("precision", precision) != precision:
+        raise Invalid(
+            f"the engine is to have {asked.args['precision']}, and the export is {precision}",
+            address=export,
+            hint=f'set precision = "{asked.args["precision"]}" in the stage export',
+        )
+    return Spec(name=name, args={**asked.args, "precision": precision})
 
 
 def trained_prompt(facts: Mapping[str, Any], model: str) -> str:

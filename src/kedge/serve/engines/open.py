@@ -38,6 +38,9 @@ def _loader(point: EntryPoint) -> Callable[[], EngineMaker]:
             maker: EngineMaker = point.load()
         except ImportError as error:
             package = point.dist.name if point.dist else "its package"
+            known = Missing.behind(error)
+            if known is not None and package == "kedge":
+                raise known from error
             raise Missing(
                 f"the engine {point.name!r} of {package} cannot be loaded: {error}",
                 hint="pip install 'kedge[serve]'" if package == "kedge" else f"pip install --upgrade {package}",

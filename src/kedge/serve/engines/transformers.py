@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,16 @@ from kedge.core.errors import Broken, Invalid
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
 from kedge.serve.decoding.admit import Admission
 from kedge.serve.decoding.batch import Decoder
+from kedge.serve.decoding.embed import embed_tokens
 from kedge.serve.decoding.render import Renderer
+from kedge.serve.decoding.row import Obeyed, Row
 from kedge.serve.decoding.schedule import Schedule
 from kedge.serve.decoding.score import score_tokens
 from kedge.serve.decoding.tokens import Tokens
 from kedge.serve.engines.vet import vet_folder
 
+_CAN = frozenset({"echo", "embed", "logprobs", "penalties", "score", "tokens"})
+_OBEYS = importlib.util.find_spec("llguidance") is not None  # comes with kedge[schema]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -87,11 +93,18 @@ class TransformersEngine:
         self._flags = flags
         self._tokens = Tokens(tokenizer, model)
         self._context = min(filter(None, (flags.context, self._tokens.context)), default=0)
-        self._renderer = Renderer(bundle, tokens=self._tokens.special)
-        self._admission = Admission(self._renderer, self._tokens, context=self._context)
+        self._renderer = Renderer(bundle, tokens=self._tokens.special, special=self._tokens.reserved)
+        self._can = _CAN | ({"schema"} if _OBEYS else set()) | ({"tools"} if self._renderer.takes_tools else set())
+        self._admission = Admission(
+            self._renderer,
+            self._tokens,
+            context=self._context,
+            can=frozenset(self._can),
+            obey=_schemas(tokenizer, self._tokens) if _OBEYS else None,
+        )
         self._schedule = Schedule(
             Decoder(model, pad=self._tokens.pad, context=self._context),
-            ends=self._tokens.ends,
+            self._tokens,
             batch=flags.batch,
             prefill_tokens=flags.prefill_tokens,
             cache_bytes=flags.cache_mb * 2**20,
@@ -108,6 +121,7 @@ class TransformersEngine:
             vocabulary=int(self._model.config.get_text_config().vocab_size),
             dtype=self._flags.dtype,
             device=self._flags.device,
+            can=tuple(sorted(self._can)),
         )
 
     def submit(self, request: GenerationRequest) -> None:
@@ -124,9 +138,16 @@ class TransformersEngine:
         room = min(self._schedule.room, len(self._waiting))
         if room:
             rows, refusals = self._admission.admit([self._waiting.popleft() for _ in range(room)])
-            self._schedule.add(rows)
-            events += refusals
+            self._schedule.add(row for row in rows if not row.request.embed)
+            events += refusals + self._embed([row for row in rows if row.request.embed])
         return events + self._schedule.step()
+
+    def _embed(self, rows: Sequence[Row]) -> list[GenerationEvent]:
+        vectors = embed_tokens(self._model, [row.prompt for row in rows], at_once=self._flags.prefill_tokens)
+        return [
+            GenerationEvent(id=row.request.id, finish="stop", prompt_tokens=len(row.prompt), embedding=vector)
+            for row, vector in zip(rows, vectors, strict=True)
+        ]
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
         """The likelihood of each completion after its input; the tokens of the two are told apart, and no end token
@@ -155,3 +176,10 @@ class TransformersEngine:
         events = [GenerationEvent(id=request.id, finish="cancelled") for request in self._waiting if request.id in gone]
         self._waiting = deque(request for request in self._waiting if request.id not in gone)
         return events + self._schedule.cancel(gone)
+
+
+def _schemas(tokenizer: Any, tokens: Tokens) -> Callable[[str], Obeyed]:
+    """What makes a row obey a schema; its module is loaded only where its package is installed."""
+    schemas = importlib.import_module("kedge.serve.decoding.schema")
+    match: Callable[[str], Obeyed] = schemas.Schemas(tokenizer, vocabulary=tokens.size, ends=tokens.ends).match
+    return match

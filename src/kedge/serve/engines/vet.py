@@ -11,6 +11,7 @@ from kedge.core.errors import Invalid, Refused
 
 _SUFFIXES = frozenset({".safetensors", ".json", ".txt", ".model", ".jinja", ".md"})
 _NAMES = frozenset({"LICENSE", "NOTICE", "README"})
+_GRAPHS = "openvino"  # the only folder that may hold a graph (.xml) and its weights (.bin)
 _PICKLE_OR_ZIP = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 _CODE_KEYS = frozenset({"auto_map", "trust_remote_code", "custom_pipelines", "custom_generate"})
 _KERNEL_KEYS = ("attn_implementation", "experts_implementation")
@@ -26,11 +27,17 @@ def vet_folder(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             continue
-        if path.suffix not in _SUFFIXES and path.name not in _NAMES:
+        if path.parent == folder / _GRAPHS and path.suffix == ".bin":
+            continue  # numbers that only the graph beside them reads
+        if path.suffix not in _SUFFIXES and path.name not in _NAMES and not _is_graph(path, folder):
             raise _refusal(path, "this kind of file is not loaded")
         _vet_content(path)
     if not (folder / "config.json").is_file():
         raise Invalid("the folder has no config.json", address=str(folder), hint="it must be in Hugging Face layout")
+
+
+def _is_graph(path: Path, folder: Path) -> bool:
+    return path.parent == folder / _GRAPHS and path.suffix == ".xml"
 
 
 def _vet_content(path: Path) -> None:
@@ -42,6 +49,9 @@ def _vet_content(path: Path) -> None:
         length = int.from_bytes(start[:8], "little")
         if start[8:9] != b"{" or length > min(_HEADER_LIMIT, path.stat().st_size):
             raise _refusal(path, "it is not a safetensors file")
+    elif path.suffix == ".xml":
+        if not start.startswith(b"<?xml "):
+            raise _refusal(path, "it is not a graph")
     elif path.suffix == ".json" and "config" in path.name:
         _vet_config(path)
 

@@ -1,0 +1,1 @@
+"""Makes a trained model smaller or faster to serve: export and quantisation."""
