@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from kedge.app.aliases import newest_move
+from kedge.app.bound import bind
 from kedge.app.project import Project
 from kedge.core.bundle import Bundle
-from kedge.core.catalogue import nearest
-from kedge.core.errors import Broken, Invalid, NotFound
-from kedge.core.ledger import Ledger
+from kedge.core.errors import Broken
 from kedge.core.manifest import read_manifest
 from kedge.core.ports import TraceSink
-from kedge.core.release import Endpoint, Release, Role
+from kedge.core.release import Endpoint
 from kedge.core.settings import EndpointSettings
 from kedge.govern.keys import hash_key
 from kedge.registry.bundle import read_bundle
@@ -59,65 +59,6 @@ def serve(
         sink.close()
 
 
-def bind(project: Project, name: str = "") -> Endpoint:
-    """The endpoint of this name (or the only one), recorded as following what the project file says, and sent what its
-    alias points at. `NotFound`; `Invalid` if there are several and none is named."""
-    wanted = _endpoint(project, name)
-    known = {endpoint.name: endpoint for endpoint in project.ledger.releases.endpoints()}
-    with project.ledger.begin() as tx:
-        if known.get(wanted.name) != wanted:
-            with project.recorded("bind", wanted.name, model=wanted.model, alias=wanted.alias) as inner:
-                inner.releases.bind(wanted)
-        release = _due(project, tx, wanted)
-        if release is not None:
-            facts = {"model": release.model, "version": release.version, "bundle": release.bundle}
-            with project.recorded("release", wanted.name, **facts) as inner:
-                inner.releases.send(release)
-    return wanted
-
-
-def _endpoint(project: Project, name: str) -> Endpoint:
-    """What the project file says of an endpoint; without a word there, what was bound before."""
-    known = {bound.name: bound for bound in project.ledger.releases.endpoints()}
-    for said, settings in project.config.endpoints.items():
-        known[said] = Endpoint(name=said, model=settings.model, alias=settings.alias)
-    if not name and len(known) == 1:
-        return next(iter(known.values()))
-    if not name and known:
-        raise Invalid("there are several endpoints", hint=f"name one: {', '.join(sorted(known))}")
-    if name not in known:
-        written = "write [endpoints.NAME] with model = ... in kedge.toml"
-        raise NotFound(
-            f"no endpoint is called {name!r}" if name else "there is no endpoint yet",
-            address=name,
-            hint=nearest(name, known) if known else written,
-        )
-    return known[name]
-
-
-def _due(project: Project, tx: Ledger, endpoint: Endpoint) -> Release | None:
-    """The release an endpoint is owed: what its alias points at, if it was not sent that."""
-    move = newest_move(tx, endpoint.model, endpoint.alias)
-    if move is None:
-        return None
-    version = tx.models.version(endpoint.model, move.after)
-    stable = tx.releases.current(endpoint.name).get(Role.STABLE)
-    if stable is not None and (stable.model, stable.version) == (version.name, version.version):
-        return None
-    return Release(
-        id=0,
-        endpoint=endpoint.name,
-        model=version.name,
-        version=version.version,
-        bundle=version.bundle,
-        role=Role.STABLE,
-        share=1.0,
-        at=project.clock.now(),
-        by=project.principal,
-        reason=f"{endpoint.model}@{endpoint.alias}",
-    )
-
-
 def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink) -> Gateway:
     """A gateway wired to the project's stores."""
     ledger, secret = project.ledger, project.secret
@@ -135,13 +76,39 @@ def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink
         beat=ledger.releases.beat,
         traces=sink,
         clock=project.clock,
+        hear=project.feedback.add,
+        watch=_watch(project, endpoint.name),
     )
     options = GatewayOptions(
-        endpoint=endpoint.name, model=endpoint.model, secret=secret, settings=project.config.gateway
+        endpoint=endpoint.name,
+        model=endpoint.model,
+        secret=secret,
+        sticky=_sticky(project, endpoint.name),
+        settings=project.config.gateway,
     )
     gateway = assemble(options, ports)
     launcher.restarted = gateway.metrics.restarts.inc
     return gateway
+
+
+def _watch(project: Project, endpoint: str) -> Callable[[], bool]:
+    """A look after the endpoint's rollout. What judges answers is loaded with the first rollout, not before."""
+    watch: Any = None
+
+    def look() -> bool:
+        nonlocal watch
+        if watch is None and project.ledger.rollouts.active(endpoint) is None:
+            return False
+        watch = watch or importlib.import_module("kedge.app.watch").Watch(project, endpoint)
+        changed: bool = watch.look().changed
+        return changed
+
+    return look
+
+
+def _sticky(project: Project, endpoint: str) -> bool:
+    settings = project.config.endpoints.get(endpoint)
+    return settings is None or settings.rollout is None or settings.rollout.sticky == "caller"
 
 
 def _unpack(project: Project, digest: str, folder: Path) -> tuple[Bundle, Path]:

@@ -110,10 +110,7 @@ def _promote(project: Project, tx: Ledger, version: ModelVersion, alias: str, ov
     last = newest_move(tx, version.name, alias)
     if last is not None and last.after == version.version:
         return standing(last)
-    permission = Permission()
-    if alias in project.config.models.protected:
-        wish = Wish(model=version.name, version=version.version, bundle=version.bundle, alias=alias, override=override)
-        permission = decide(wish, gates_in_force(project, version.name), evidence(project, tx, version.bundle))
+    permission = permit(project, tx, version, alias, override=override)
     wanted = replace(
         _move(project, tx, version, alias, reason=override),
         verdict=permission.verdicts[-1] if permission.verdicts else "",
@@ -121,6 +118,14 @@ def _promote(project: Project, tx: Ledger, version: ModelVersion, alias: str, ov
     )
     move(project, "promote", wanted, verdicts=list(permission.verdicts), objections=list(permission.objections))
     return wanted
+
+
+def permit(project: Project, tx: Ledger, version: ModelVersion, alias: str, *, override: str = "") -> Permission:
+    """Whether a version may take over an alias now, and by what right. `Refused` says why not."""
+    if alias not in project.config.models.protected:
+        return Permission()
+    wish = Wish(model=version.name, version=version.version, bundle=version.bundle, alias=alias, override=override)
+    return decide(wish, gates_in_force(project, version.name), evidence(project, tx, version.bundle))
 
 
 def rollback(project: Project, target: str, *, reason: str = "") -> AliasMove:

@@ -67,14 +67,14 @@ class RolloutStep:
 class Margins:
     """By how much the new bundle may be worse and still take over.
 
-    `quality`, `feedback` and `errors` are differences of rates; `latency` and `cost` how much larger a part of the
-    answers may be slower, or dearer, than the limit that the stable bundle sets.
+    `quality`, `feedback` and `errors` are differences of means and rates, `latency` and `cost` are relative: 0.2 lets it be
+    20 % slower, or dearer.
     """
 
     quality: float = 0.05
     feedback: float = 0.1
     errors: float = 0.02
-    latency: float = 0.1
+    latency: float = 0.2
     cost: float = 0.1
 
     def __post_init__(self) -> None:
@@ -88,8 +88,9 @@ class RolloutPlan:
 
     `quality` names scorers that judge live answers; where `targets` names a dataset, a request whose input is one of
     its rows is judged against the row's target. `feedback` is the name under which callers say how good an answer was.
-    `latency` and `cost` are quantiles of the stable bundle that set the limit (0: not watched). The probability that a
-    bundle no worse than the stable one is ever withdrawn is at most `alpha`, over all steps and all that is watched.
+    `errors` watches how often the endpoint is at fault, `latency` a quantile of the time an answer takes (0: none), and
+    `cost` what answers cost: money where traces have it, else tokens. The probability that a bundle no worse than the
+    stable one is ever withdrawn is at most `alpha`, over all steps and all that is watched.
     After the last step's hold the bundle is promoted as soon as it is known not to be worse by more than the margins;
     while that is `undecided` for longer than `patience`, the controller waits, promotes or withdraws.
     """
@@ -100,7 +101,7 @@ class RolloutPlan:
     feedback: str = ""
     errors: bool = True
     latency: float = 0.95
-    cost: float = 0.0
+    cost: bool = False
     alpha: float = 0.05
     margins: Margins = field(default_factory=Margins)
     patience: str = "1d"
@@ -115,8 +116,8 @@ class RolloutPlan:
             raise Invalid("the shares of a rollout do not shrink from step to step")
         if not 0 < self.alpha < 0.5:
             raise Invalid(f"alpha is not {self.alpha:g}", hint="alpha = 0.05")
-        if not (0 <= self.latency < 1 and 0 <= self.cost < 1):
-            raise Invalid("latency and cost are quantiles below 1", hint="latency = 0.95, or 0 to leave it out")
+        if not 0 <= self.latency < 1:
+            raise Invalid("latency is a quantile below 1", hint="latency = 0.95, or 0 to leave it out")
         if not (self.quality or self.feedback or self.errors or self.latency or self.cost):
             raise Invalid("a rollout that watches nothing decides nothing", hint='as quality = ["valid_json"]')
         read_duration(self.patience)
@@ -132,10 +133,10 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One measure at one moment: both bundles' means over so many answers, and the interval of the difference.
+    """One measure at one moment: what it is of either bundle, over how many answers, and the evidence.
 
-    The difference is oriented so that below 0 is worse. `traces` are answers of the new bundle that speak most
-    against it.
+    `p_worse` is the anytime-valid p-value of "no worse", `p_fine` that of "worse by the margin or more". `low` and `high`
+    bound the difference, new minus old, where one is computed. `traces` are answers that speak against the new bundle.
     """
 
     measure: str
@@ -144,21 +145,27 @@ class Reading:
     new: float
     old_answers: int
     new_answers: int
-    low: float
-    high: float
+    p_worse: float
+    p_fine: float
     margin: float
-    limit: float = 0.0  # of latency in milliseconds, of cost in its unit
+    unit: str = ""  # ms or tokens; a share or a grade has none
+    low: float | None = None
+    high: float | None = None
     traces: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """In words a person can check."""
-        seen = f"{self.old:.1%} of {self.old_answers:,} before, {self.new:.1%} of {self.new_answers:,} now"
-        beyond = f" beyond {self.limit:.4g}" if self.limit else ""
-        return (
-            f"{self.measure}{beyond}: {seen}; difference {self.low:+.1%} to {self.high:+.1%}, "
-            f"margin {self.margin:.1%}: {self.standing}"
-        )
+        if not (self.old_answers and self.new_answers):
+            return f"{self.measure}: nothing to compare yet"
+        seen = f"{self._say(self.new)} of {self.new_answers:,} answers, {self._say(self.old)} of {self.old_answers:,} before"
+        between = ""
+        if self.low is not None and self.high is not None:
+            between = f", difference {self._say(self.low, sign='+')} to {self._say(self.high, sign='+')}"
+        return f"{self.measure}: {seen}{between}; p(no worse) {self.p_worse:.2g}, p(too bad) {self.p_fine:.2g}"
+
+    def _say(self, value: float, sign: str = "") -> str:
+        return f"{value:{sign}.4g} {self.unit}" if self.unit else f"{value:{sign}.1%}"
 
 
 class RolloutState(StrEnum):

@@ -34,8 +34,8 @@ async def _answer(gateway: Gateway, asked: Asked, key: Key, parent: str) -> None
     if lane is None:
         return
     settings = gateway.options.settings
-    id = f"{gateway.draw.getrandbits(128):032x}"
-    record = Record(trace=id, route=asked.route, key=key, prompt=asked.content, choices=1)
+    name = f"{gateway.draw.getrandbits(128):032x}"
+    record = Record(trace=name, route=asked.route, key=key, prompt=asked.content, choices=1)
     record.bundle, record.role, record.parent = lane.running.digest, Role.SHADOW, parent
     lane.running.enter()
     try:

@@ -15,7 +15,7 @@ from kedge.core.errors import Unavailable
 
 VERSION = 3
 _SINCE = {2: ("tenant", "role", "cache", "parent", "detail")}  # what each version has added to the traces
-_LOCK = 0x6B65646765  # any number that the ledger does not use for its own advisory lock
+_LOCK = 0x6B65646774  # any number that the ledger does not use for its own advisory lock
 
 metadata = sa.MetaData()
 

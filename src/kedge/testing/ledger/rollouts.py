@@ -52,8 +52,10 @@ READING = Reading(
     new=0.2,
     old_answers=1000,
     new_answers=100,
-    low=-0.3,
-    high=-0.05,
+    p_worse=0.001,
+    p_fine=1.0,
+    low=0.05,
+    high=0.3,
     margin=0.02,
     traces=("0" * 32,),
 )

@@ -1,0 +1,202 @@
+"""Compares two bundles on live traffic, answer by answer: what is known of each measure at any moment.
+
+The evidence holds however often one looks (`statistics.sequential`): alpha is divided among the steps of the plan and
+the measures of a step, so that a bundle that is no worse is withdrawn with probability alpha at most. That it is fine
+needs every measure to say so, which costs no division.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from kedge.core.release import Role
+from kedge.core.rollout import Reading, Rollout, Standing
+from kedge.core.trace import Feedback, Trace
+from kedge.statistics.quantiles import QuantileRatio
+from kedge.statistics.sequential import Difference
+
+Judge = Callable[[Trace], float | None]
+"""The score of one answer from 0 (bad) to 1 (good), or None where there is nothing to say."""
+
+KEPT = 5  # traces that are named as speaking against the new bundle
+LEARNED = 50  # answers of the stable bundle that its usual cost is taken from, where none was known before
+CUT = 4.0  # what costs more than this many times the usual counts as that
+
+FEEDBACK = "feedback"
+ERRORS = "errors"
+LATENCY = "latency"
+COST = "cost"
+
+
+@dataclass(slots=True, kw_only=True)
+class Measure:
+    """One measure of both bundles; `unit` is that of its values, and `margin` as the plan has it."""
+
+    name: str
+    margin: float
+    unit: str = ""
+    difference: Difference | None = None
+    ratio: QuantileRatio | None = None
+    against: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def take(self, arm: Role, value: float, trace: str, *, bad: bool) -> None:
+        """The value of one answer; `bad` if it speaks against its bundle."""
+        if bad and arm is Role.CANARY:
+            self.against.append(trace)
+        watched = self.difference or self.ratio
+        if watched is not None:
+            watched.update(arm, value)
+
+    def read(self, *, alpha: float, each: float) -> Reading:
+        """What is known now. Worse at `each`, fine at `alpha`."""
+        if self.ratio is not None:
+            found = self.ratio.evidence
+            old, new, low, high = found.quantile_stable.value, found.quantile_canary.value, None, None
+            numbers = (found.stable, found.canary, found.p_worse, found.p_fine)
+        elif self.difference is not None:
+            seen = self.difference.evidence
+            old, new, low, high = seen.mean_stable, seen.mean_canary, seen.difference.low, seen.difference.high
+            numbers = (seen.stable, seen.canary, seen.p_worse, seen.p_fine)
+        else:
+            old, new, low, high, numbers = 0.0, 0.0, None, None, (0, 0, 1.0, 1.0)
+        old_answers, new_answers, p_worse, p_fine = numbers
+        known = old_answers > 0 and new_answers > 0
+        return Reading(
+            measure=self.name,
+            standing=_standing(p_worse, p_fine, alpha=alpha, each=each),
+            old=old if known else 0.0,
+            new=new if known else 0.0,
+            old_answers=old_answers,
+            new_answers=new_answers,
+            p_worse=p_worse,
+            p_fine=p_fine,
+            margin=self.margin,
+            unit=self.unit,
+            low=low,
+            high=high,
+            traces=tuple(self.against),
+        )
+
+
+def _standing(p_worse: float, p_fine: float, *, alpha: float, each: float) -> Standing:
+    if p_worse <= each:
+        return Standing.WORSE
+    return Standing.FINE if p_fine <= alpha else Standing.UNDECIDED
+
+
+class Comparison:
+    """What the answers of one step of a rollout say. Taken in the same order, they say the same again.
+
+    `answers` counts those of the new bundle. `judges` score answers under the names of quality measures.
+    """
+
+    def __init__(self, rollout: Rollout, judges: Mapping[str, Judge]) -> None:
+        self.answers = 0
+        self.answered = 0.0  # when the last of them came, in seconds since the epoch
+        self._rollout = rollout
+        self._judges = judges
+        self._new_role = rollout.here.role
+        self._heard: set[str] = set()
+        self._costs: list[float] = []
+        self._usual = rollout.limits.get(COST, 0.0)
+        self._measures = {measure.name: measure for measure in _measures(rollout, judges)}
+        alpha = rollout.plan.alpha
+        self._each = alpha / (len(self._measures) * len(rollout.plan.steps))
+        if self._usual:
+            self._price(self._usual)
+
+    def take(self, trace: Trace) -> None:
+        """One answer. What did not go through an engine, or was the caller's fault, says nothing of a bundle."""
+        arm = self._arm(trace)
+        failed = trace.status >= 500
+        if arm is None or trace.cache or (trace.status != 200 and not failed):
+            return
+        if arm is Role.CANARY:
+            self.answers += 1
+            self.answered = max(self.answered, trace.at)
+        self._note(ERRORS, arm, float(failed), trace, bad=failed)
+        if failed:
+            return
+        self._note(LATENCY, arm, trace.latency_ms, trace, bad=False)
+        self._spend(arm, trace)
+        for name, judge in self._judges.items():
+            score = judge(trace)
+            if score is not None:
+                self._note(name, arm, score, trace, bad=score < 0.5)
+
+    def hear(self, said: Feedback) -> None:
+        """What was said of one answer; the first word counts."""
+        plan = self._rollout.plan
+        if said.name != plan.feedback or said.trace in self._heard:
+            return
+        arms = {self._rollout.bundle: Role.CANARY, self._rollout.before_bundle: Role.STABLE}
+        arm = arms.get(said.bundle)
+        measure = self._measures.get(FEEDBACK)
+        if arm is not None and measure is not None:
+            self._heard.add(said.trace)
+            measure.take(arm, said.value, said.trace, bad=said.value < 0.5)
+
+    def readings(self) -> tuple[Reading, ...]:
+        """What is known of each measure now."""
+        alpha = self._rollout.plan.alpha
+        return tuple(measure.read(alpha=alpha, each=self._each) for measure in self._measures.values())
+
+    def _arm(self, trace: Trace) -> Role | None:
+        if trace.role == Role.STABLE and trace.bundle == self._rollout.before_bundle:
+            return Role.STABLE
+        return Role.CANARY if trace.role == self._new_role and trace.bundle == self._rollout.bundle else None
+
+    def _note(self, name: str, arm: Role, value: float, trace: Trace, *, bad: bool) -> None:
+        measure = self._measures.get(name)
+        if measure is not None:
+            measure.take(arm, value, trace.id, bad=bad)
+
+    def _spend(self, arm: Role, trace: Trace) -> None:
+        """What the answer cost; the stable bundle's first answers say what is usual, where that is not known."""
+        if COST not in self._measures:
+            return
+        cost = price(trace)
+        if self._usual:
+            self._note(COST, arm, cost, trace, bad=cost > 2 * self._usual)
+        elif arm is Role.STABLE:
+            self._costs.append(cost)
+            if len(self._costs) == LEARNED:
+                self._price(max(sum(self._costs) / LEARNED, 1e-9))
+
+    def _price(self, usual: float) -> None:
+        self._usual = usual
+        margin = self._rollout.plan.margins.cost * usual
+        self._measures[COST].difference = Difference(
+            high=CUT * usual, lower=True, margin=margin, alpha=self._rollout.plan.alpha
+        )
+
+
+def price(trace: Trace) -> float:
+    """What an answer cost: the money on record, else its tokens."""
+    if '"cost"' in trace.detail:
+        cost = json.loads(trace.detail).get("cost")
+        if isinstance(cost, int | float):
+            return float(cost)
+    return float(trace.prompt_tokens + trace.completion_tokens)
+
+
+def _measures(rollout: Rollout, judges: Mapping[str, Judge]) -> list[Measure]:
+    plan, margins = rollout.plan, rollout.plan.margins
+
+    def difference(name: str, margin: float, *, lower: bool = False) -> Measure:
+        return Measure(name=name, margin=margin, difference=Difference(lower=lower, margin=margin, alpha=plan.alpha))
+
+    measures = [difference(name, margins.quality) for name in judges]
+    if plan.feedback and rollout.here.role is Role.CANARY:
+        measures.append(difference(FEEDBACK, margins.feedback))
+    if plan.errors:
+        measures.append(difference(ERRORS, margins.errors, lower=True))
+    if plan.latency and rollout.here.role is Role.CANARY:  # a copy in the background waits for nobody and on everybody
+        ratio = QuantileRatio(quantile=plan.latency, ratio=1 + margins.latency, alpha=plan.alpha)
+        measures.append(Measure(name=LATENCY, margin=margins.latency, unit="ms", ratio=ratio))
+    if plan.cost:
+        measures.append(Measure(name=COST, margin=margins.cost, unit="tokens"))
+    return measures
