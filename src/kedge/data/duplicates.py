@@ -1,16 +1,14 @@
-"""Finds rows that are the same, or nearly: exact by digest, near by MinHash and then by exact Jaccard similarity."""
+"""Finds rows that are nearly the same: by MinHash, and then by exact Jaccard similarity."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kedge.core.dataset import Row, Split
-from kedge.data.rows import drop
-from kedge.data.types import Cleaned, DuplicateOptions
+from kedge.data.stage import StoredRows
+from kedge.data.types import DuplicateOptions
 from kedge.text.minhash import candidates, signatures
 from kedge.text.shingles import jaccard, shingle_sets, shingles
 
@@ -21,36 +19,18 @@ DOUBT = 0.2  # how far an estimate over all hashes may lie below the truth: five
 BATCH = 20_000
 
 
-def drop_exact(cleaned: Cleaned, splits: Sequence[Split]) -> Cleaned:
-    """One row of each input and target: a training one if there is one, and of those the one with the smallest id."""
-    best: dict[bytes, int] = {}
-    keys = [_content(row) for row in cleaned.rows]
-    rank = [(split is not Split.TRAIN, row.id) for row, split in zip(cleaned.rows, splits, strict=True)]
-    for i, key in enumerate(keys):
-        if key not in best or rank[i] < rank[best[key]]:
-            best[key] = i
-    rejects = list(cleaned.rejects)
-    rows = []
-    for i, (row, key) in enumerate(zip(cleaned.rows, keys, strict=True)):
-        if best[key] == i:
-            rows.append(row)
-        else:
-            rejects.append(drop(row, "duplicate:exact", f"the same as {cleaned.rows[best[key]].id}"))
-    return Cleaned(rows=rows, rejects=rejects)
-
-
-def cluster_near(cleaned: Cleaned, options: DuplicateOptions) -> Cleaned:
-    """The rows with the cluster of each: the smallest row id among the rows that near pairs connect it with."""
-    rows = cleaned.rows
-    heads = list(range(len(rows)))
-    for left, right in near_pairs([row.input for row in rows], options).tolist():
+def find_clusters(rows: StoredRows, kept: NDArray[np.int64], options: DuplicateOptions) -> NDArray[np.int64]:
+    """For each of the rows `kept` (ascending), the number of the head of its cluster: the row with the smallest id
+    among the rows that near pairs connect it with."""
+    table = rows.take(kept, ["id", "input"])
+    ids, texts = table.column("id").to_pylist(), table.column("input").to_pylist()
+    heads = list(range(len(kept)))
+    for left, right in near_pairs(texts, options).tolist():
         a, b = _head(heads, left), _head(heads, right)
         if a != b:
-            first, second = sorted((a, b), key=lambda i: rows[i].id)
+            first, second = sorted((a, b), key=lambda i: ids[i])
             heads[second] = first
-    clusters = [rows[_head(heads, i)].id for i in range(len(rows))]
-    found = Cleaned(rows=rows, rejects=cleaned.rejects, clusters=clusters)
-    return _drop_near(found) if options.drop_near else found
+    return kept[[_head(heads, i) for i in range(len(kept))]] if len(kept) else kept
 
 
 def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.int64]:
@@ -72,24 +52,6 @@ def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.in
     sets = shingle_sets([texts[i] for i in members], options.shingle)
     ends = places.reshape(-1, 2)
     return pairs[jaccard(sets, ends[:, 0], ends[:, 1]) >= options.near]
-
-
-def _drop_near(cleaned: Cleaned) -> Cleaned:
-    rejects = list(cleaned.rejects)
-    rows = []
-    for row, cluster in zip(cleaned.rows, cleaned.clusters, strict=True):
-        if row.id == cluster:
-            rows.append(row)
-        else:
-            rejects.append(drop(row, "duplicate:near", f"near {cluster}"))
-    return Cleaned(rows=rows, rejects=rejects, clusters=[row.id for row in rows])
-
-
-def _content(row: Row) -> bytes:
-    hasher = hashlib.sha256(row.input.encode())
-    hasher.update(b"\0")
-    hasher.update(row.target.encode())
-    return hasher.digest()
 
 
 def _head(heads: list[int], i: int) -> int:

@@ -1,36 +1,34 @@
-"""Finds a row by its id without reading the rows: a sorted column of ids beside one of places, both mapped."""
+"""Finds a row by its id without reading the rows: beside each segment stands a sorted column of ids, and one of places."""
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kedge.core.dataset import DatasetManifest
+from kedge.core.dataset import Segment
 from kedge.core.errors import Broken, Invalid, NotFound
 from kedge.core.manifest import read_manifest
 from kedge.core.ports import BlobStore
-from kedge.data.read import read_at, read_dataset
+from kedge.data.read import firsts, read_at, read_dataset
 from kedge.data.segments import Placed
 
-IDS = "ids.npy"
-PLACES = "places.npy"
+SUFFIX = ".ids"
 
 _HEX = re.compile(r"[0-9a-f]{6,32}")
 _DIGITS = 16  # hexadecimal digits of an id that are in the column; the row itself tells the rest
+_MANY = 16  # rows that begin with the same digits: more are not told
 
 
-def encode_ids(ids: Sequence[str], ordinals: Sequence[int]) -> dict[str, bytes]:
-    """The two columns as files of the dataset."""
+def encode_ids(ids: Sequence[str]) -> bytes:
+    """The columns of one segment: 8 bytes a row of its id, sorted, then 4 bytes a row of its place."""
     heads = np.fromiter((int(row[:_DIGITS], 16) for row in ids), dtype=np.uint64, count=len(ids))
-    places = np.fromiter(ordinals, dtype=np.uint32, count=len(ordinals))
     order = np.argsort(heads, kind="stable")
-    return {IDS: encode_array(heads[order]), PLACES: encode_array(places[order])}
+    return heads[order].astype("<u8").tobytes() + order.astype("<u4").tobytes()
 
 
 def find_row(blobs: BlobStore, dataset: str, row: str) -> Placed:
@@ -47,36 +45,33 @@ def find_rows(blobs: BlobStore, dataset: str, row: str) -> list[Placed]:
     """The rows whose id begins with these digits, at most a few. `Invalid` if it cannot be an id."""
     if not _HEX.fullmatch(row):
         raise Invalid(f"not a row id: {row[:80]!r}", hint="a row id is 32 hexadecimal digits, or the first 6 or more")
-    manifest = read_manifest(blobs, dataset)
-    columns = [manifest.layer(title) for title in (IDS, PLACES)]
-    if columns[0] is None or columns[1] is None:
-        raise Broken("the dataset has no column of row ids", address=dataset)
-    heads, places = (open_array(blobs.fetch(layer.digest)) for layer in columns if layer is not None)
-    low, high = _range(row[:_DIGITS])
-    begin, end = np.searchsorted(heads, np.array([low, high], dtype=np.uint64))
-    end += bool(end < len(heads) and heads[end] == high)
-    picked = [int(place) for place in places[begin : min(end, begin + 16)]]
-    if not picked:
-        return []
-    rows = read_at(blobs, _segments(blobs, dataset), picked)
+    segments = read_dataset(blobs, dataset).segments
+    picked = list(_picked(blobs, dataset, segments, row))[:_MANY]
+    rows = read_at(blobs, segments, picked) if picked else []
     return [placed for placed in rows if placed.row.id.startswith(row)]
 
 
-def _segments(blobs: BlobStore, dataset: str) -> tuple[Any, ...]:
-    manifest: DatasetManifest = read_dataset(blobs, dataset)
-    return manifest.segments
+def _picked(blobs: BlobStore, dataset: str, segments: Sequence[Segment], row: str) -> Iterator[int]:
+    """The ordinals of rows that count and begin so."""
+    manifest = read_manifest(blobs, dataset)
+    low, high = _range(row[:_DIGITS])
+    for segment, first in zip(segments, firsts(segments), strict=True):
+        layer = manifest.layer(segment.title + SUFFIX)
+        if layer is None:
+            raise Broken(f"segment {segment.title} has no column of row ids", address=dataset)
+        column = np.memmap(blobs.fetch(layer.digest), dtype=np.uint8, mode="r")
+        if len(column) != segment.rows * 12:
+            raise Broken(f"the row ids of segment {segment.title} are not complete", address=dataset)
+        heads, places = column[: segment.rows * 8].view("<u8"), column[segment.rows * 8 :].view("<u4")
+        begin, end = np.searchsorted(heads, np.array([low, high], dtype=np.uint64))
+        end += int(np.searchsorted(heads[end:], np.uint64(high), side="right"))
+        deleted = frozenset(segment.deleted) if end > begin else frozenset()
+        yield from (first + int(at) for at in places[begin:end] if int(at) not in deleted)
 
 
 def _range(prefix: str) -> tuple[int, int]:
     """The least and the greatest number that begin with these digits."""
     return int(prefix.ljust(_DIGITS, "0"), 16), int(prefix.ljust(_DIGITS, "f"), 16)
-
-
-def encode_array(array: NDArray[Any]) -> bytes:
-    """An array in NumPy's own format, without pickles."""
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, array, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def open_array(path: Path) -> NDArray[Any]:

@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 
-from kedge.core.dataset import Reject, Row
-from kedge.data.rows import drop
-from kedge.data.types import Cleaned, NormaliseOptions
+import numpy as np
+import pyarrow as pa
+
+from kedge.core.dataset import Reject
+from kedge.data.rows import DETAIL
+from kedge.data.stage import Passed, RowStage
+from kedge.data.types import NormaliseOptions, StageSpec
 from kedge.text.unicode import tidy
 
 
-def normalise(cleaned: Cleaned, options: NormaliseOptions) -> Cleaned:
-    """The rows with tidy texts. A row keeps its id: it is that of what the source said."""
-    rows: list[Row] = []
-    rejects = list(cleaned.rejects)
-    for row in cleaned.rows:
-        result = _tidied(row, options)
-        if isinstance(result, Row):
-            rows.append(result)
-        else:
-            rejects.append(result)
-    return Cleaned(rows=rows, rejects=rejects)
+def normalise_stage(options: NormaliseOptions) -> StageSpec:
+    """The stage, to be opened where rows are read."""
+    return StageSpec(name="normalise", open="kedge.data.normalise:open_normalise", options=options)
 
 
-def _tidied(row: Row, options: NormaliseOptions) -> Row | Reject:
-    changed = replace(row, input=tidy(row.input, form=options.unicode), target=tidy(row.target, form=options.unicode))
-    if not changed.input.strip():
-        return drop(row, "empty", "nothing is left of the input")
-    size = len(changed.input) + len(changed.target)
+def open_normalise(options: NormaliseOptions) -> RowStage:
+    """Tidies texts. A row keeps its id: it is that of what the source said."""
+    return partial(_normalise, options, partial(tidy, form=options.unicode))
+
+
+def _normalise(options: NormaliseOptions, spell: Callable[[str], str], batch: pa.RecordBatch) -> Passed:
+    inputs = [spell(text) for text in batch.column("input").to_pylist()]
+    targets = [spell(text) for text in batch.column("target").to_pylist()]
+    faults = [_fault(given, wanted, options) for given, wanted in zip(inputs, targets, strict=True)]
+    batch = batch.set_column(1, batch.schema.field("input"), pa.array(inputs, pa.string()))
+    batch = batch.set_column(2, batch.schema.field("target"), pa.array(targets, pa.string()))
+    if not any(faults):
+        return Passed(batch=batch)
+    bad = [at for at, fault in enumerate(faults) if fault]
+    told = batch.select(["id", "source"]).take(pa.array(bad)).to_pylist()
+    rejects = tuple(
+        Reject(source=row["source"], reason=reason, detail=detail[:DETAIL], row=row["id"])
+        for row, (reason, detail) in zip(told, filter(None, faults), strict=True)
+    )
+    return Passed(batch=batch.filter(pa.array(np.array([fault is None for fault in faults]))), rejects=rejects)
+
+
+def _fault(given: str, wanted: str, options: NormaliseOptions) -> tuple[str, str] | None:
+    """Why a row cannot stay: the reason and what exactly."""
+    if not given or given.isspace():
+        return "empty", "nothing is left of the input"
+    size = len(given) + len(wanted)
     if size < options.min_chars:
-        return drop(row, "too-short", f"{size} characters; the least is {options.min_chars}")
+        return "too-short", f"{size} characters; the least is {options.min_chars}"
     if size > options.max_chars:
-        return drop(row, "too-long", f"{size} characters; the limit is {options.max_chars}")
-    return changed
+        return "too-long", f"{size} characters; the limit is {options.max_chars}"
+    return None

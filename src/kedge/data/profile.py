@@ -1,30 +1,71 @@
-"""Says what a dataset is like: how many rows, how long, and what the tags hold."""
+"""Says what a dataset is like: how many rows, how long, and what the tags hold. Taken batch by batch."""
 
 from __future__ import annotations
 
-import statistics
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kedge.core.dataset import Reject, Row, Split
-from kedge.core.hashing import canonical
-from kedge.data.split import count_splits
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge.core.dataset import Reject
+from kedge.data.split import SPLITS
+from kedge.data.tags import tag_text
 
 SHOWN = 20  # values of a tag that are counted one by one
 QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9, "p99": 0.99}
+DISTINCT = 1 << 16  # different values of a tag that are told apart
 
 
-def profile(rows: Sequence[Row], splits: Sequence[Split], clusters: Sequence[str]) -> Mapping[str, Any]:
+class Profile:
     """Counts by split, lengths in characters, near-duplicate clusters, and the values of each tag."""
-    sizes = Counter(clusters)
-    return {
-        "splits": {str(split): count for split, count in count_splits(splits).items()},
-        "input_chars": describe_lengths(len(row.input) for row in rows),
-        "target_chars": describe_lengths(len(row.target) for row in rows),
-        "clusters": {"count": len(sizes), "largest": max(sizes.values(), default=0)},
-        "tags": {name: _tag(rows, name) for name in sorted({name for row in rows for name in row.tags})},
-    }
+
+    def __init__(self) -> None:
+        self._inputs, self._targets = array("i"), array("i")
+        self._tags: dict[str, Counter[str]] = {}
+        self._more: Counter[str] = Counter()
+
+    def add(self, inputs: NDArray[np.int32], targets: NDArray[np.int32], tags: Iterable[str]) -> None:
+        """Take rows: how long their texts are, and their tags as JSON."""
+        self._inputs.frombytes(np.ascontiguousarray(inputs, dtype=np.int32).tobytes())
+        self._targets.frombytes(np.ascontiguousarray(targets, dtype=np.int32).tobytes())
+        for text in tags:
+            if text != "{}":
+                for name, value in msgspec.json.decode(text).items():
+                    self._count(name, tag_text(value))
+
+    def result(self, splits: NDArray[np.uint8], heads: NDArray[np.int64]) -> Mapping[str, Any]:
+        """What was taken, as plain values. `splits` and `heads` are those of all rows."""
+        counts = np.bincount(splits, minlength=len(SPLITS))
+        sizes = np.unique(heads, return_counts=True)[1]
+        return {
+            "splits": {str(split): int(count) for split, count in zip(SPLITS, counts, strict=True)},
+            "input_chars": describe_lengths(self._inputs),
+            "target_chars": describe_lengths(self._targets),
+            "clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
+            "tags": {name: self._tag(name) for name in sorted(self._tags)},
+        }
+
+    def _count(self, name: str, value: str) -> None:
+        values = self._tags.setdefault(name, Counter())
+        if value in values or len(values) < DISTINCT:
+            values[value] += 1
+        else:
+            self._more[name] += 1
+
+    def _tag(self, name: str) -> Mapping[str, Any]:
+        """How many rows have the tag, how many values it has (at least, past a limit), and the most frequent of them."""
+        counts, more = self._tags[name], self._more[name]
+        top = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:SHOWN]
+        told = {
+            "rows": counts.total() + more,
+            "distinct": len(counts),
+            "top": [[value[:80], count] for value, count in top],
+        }
+        return told | ({"uncounted": more} if more else {})
 
 
 def count_reasons(rejects: Iterable[Reject]) -> dict[str, int]:
@@ -32,18 +73,12 @@ def count_reasons(rejects: Iterable[Reject]) -> dict[str, int]:
     return dict(sorted(Counter(reject.reason for reject in rejects).items()))
 
 
-def describe_lengths(lengths: Iterable[int]) -> Mapping[str, Any]:
+def describe_lengths(lengths: Sequence[int]) -> Mapping[str, Any]:
     """Least, mean, quantiles and most."""
-    ordered = sorted(lengths)
-    if not ordered:
+    if not len(lengths):
         return {}
+    ordered = np.sort(np.asarray(lengths))
     last = len(ordered) - 1
-    quantiles = {name: ordered[round(share * last)] for name, share in QUANTILES.items()}
-    return {"min": ordered[0], "mean": round(statistics.fmean(ordered), 2), **quantiles, "max": ordered[-1]}
-
-
-def _tag(rows: Sequence[Row], name: str) -> Mapping[str, Any]:
-    """How many rows have the tag, how many values it has, and the most frequent of them."""
-    counts = Counter(canonical(row.tags[name]).decode() for row in rows if name in row.tags)
-    top = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:SHOWN]
-    return {"rows": counts.total(), "distinct": len(counts), "top": [[value[:80], count] for value, count in top]}
+    quantiles = {name: int(ordered[round(share * last)]) for name, share in QUANTILES.items()}
+    mean = round(float(ordered.mean(dtype=np.float64)), 2)
+    return {"min": int(ordered[0]), "mean": mean, **quantiles, "max": int(ordered[-1])}

@@ -52,7 +52,7 @@ def read_segment(blobs: BlobStore, segment: Segment) -> Iterator[tuple[int, Plac
     at = 0
     with pq.ParquetFile(blobs.fetch(segment.digest)) as parquet:
         for group in range(parquet.num_row_groups):
-            columns = parquet.read_row_group(group, use_threads=False).to_pydict()
+            columns = parquet.read_row_group(group, columns=list(_COLUMNS), use_threads=False).to_pydict()
             for values in zip(*(columns[name] for name in _COLUMNS), strict=True):
                 if at not in deleted:
                     yield at, _placed(values, segment.split)
@@ -78,7 +78,7 @@ def read_rejects(blobs: BlobStore, dataset: str) -> list[Reject]:
     layer = read_manifest(blobs, dataset).layer(REJECTS)
     if layer is None:
         raise NotFound("the dataset keeps no rejects", address=dataset)
-    return decode_rejects(blobs.get(layer.digest))
+    return list(decode_rejects(blobs.fetch(layer.digest)))
 
 
 def firsts(segments: Sequence[Segment]) -> list[int]:
@@ -98,7 +98,7 @@ def _pick(blobs: BlobStore, segment: Segment, wanted: Sequence[int]) -> Iterator
         for group, size in enumerate(sizes):
             inside = [at for at in wanted if begins[group] <= at < begins[group] + size]
             if inside:
-                table = parquet.read_row_group(group, use_threads=False)
+                table = parquet.read_row_group(group, columns=list(_COLUMNS), use_threads=False)
                 for at in inside:
                     # slices: `take` would load pyarrow.compute, which costs more than the rest of a look-up
                     values = table.slice(at - begins[group], 1).to_pylist()[0]

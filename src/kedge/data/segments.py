@@ -1,12 +1,15 @@
-"""Writes rows and rejects as Parquet segments: the same rows give the same bytes."""
+"""Writes rows and rejects as Parquet segments: the same rows give the same bytes, however they come in batches."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,11 +17,12 @@ from kedge.core.dataset import Reject, Row, Segment, Split
 from kedge.core.hashing import canonical
 from kedge.core.ports import BlobStore
 
-SEGMENT_BYTES = 8 << 20  # small enough that an erasure or a look-up far away moves little
+SEGMENT_BYTES = 24 << 20  # of rows before they are packed: a file of some 8 MB, so that an erasure rewrites little
 GROUP_ROWS = 2048  # a single row is read by unpacking its group
-GROUP_CHARS = 1 << 20
-FOOTER = 2048  # bytes at the end of a file that one row group may take
+GROUP_BYTES = 1 << 20
+WRITERS = 2  # segments that are packed at once
 MEDIA_TYPE = "application/vnd.apache.parquet"
+BODY = "body"  # the digest of all that is kept of the row, by which versions are compared
 
 ROWS = pa.schema(
     [
@@ -28,9 +32,11 @@ ROWS = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         pa.field("tags", pa.string(), nullable=False),
         pa.field("cluster", pa.string(), nullable=False),
+        pa.field(BODY, pa.binary(16), nullable=False),
     ]
 )
 REJECTS = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("source", "reason", "detail", "row")])
+_REJECTS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,70 +48,87 @@ class Placed:
     split: Split
 
 
-def write_segments(
-    blobs: BlobStore, rows: Iterable[Placed], split: Split, folder: Path, *, prefix: str = ""
-) -> list[Segment]:
-    """Store the rows, all of one split, in segments of at most 8 MB named `<split>-<prefix>00000.parquet`."""
-    segments: list[Segment] = []
-    for path, count in _files(rows, folder):
-        segments.append(
-            Segment(
-                split=split,
-                title=f"{split}-{prefix}{len(segments):05d}.parquet",
-                digest=blobs.put_file(path),
-                rows=count,
-                bytes=path.stat().st_size,
-            )
-        )
-        path.unlink()
-    return segments
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A segment that was stored, and the ids of its rows in their order."""
+
+    segment: Segment
+    ids: tuple[str, ...]
 
 
-def _files(rows: Iterable[Placed], folder: Path) -> Iterator[tuple[Path, int]]:
-    """Each segment as a file, with its count of rows. It is closed before it could grow past the limit."""
-    groups = _groups(rows)
-    group = next(groups, None)
-    while group is not None:
-        path, count, groups_written = folder / "segment.parquet", 0, 0
-        with (
-            path.open("wb") as file,
-            pq.ParquetWriter(file, ROWS, compression="zstd", use_dictionary=["source"]) as out,
-        ):
-            while group is not None:
-                table = _table(group)
-                if count and file.tell() + table.nbytes + FOOTER * (groups_written + 1) > SEGMENT_BYTES:
-                    break
-                groups_written += 1
-                out.write_table(table, row_group_size=len(group))
-                count += len(group)
-                group = next(groups, None)
-        yield path, count
+class SegmentWriter:
+    """Stores the rows of one split in segments named `<split>-<prefix>00000.parquet`, in the order they are added."""
+
+    def __init__(
+        self, blobs: BlobStore, split: Split, folder: Path, pool: ThreadPoolExecutor, prefix: str = ""
+    ) -> None:
+        self._blobs, self._split, self._folder, self._pool, self._prefix = blobs, split, folder, pool, prefix
+        self._held: list[pa.RecordBatch] = []
+        self._held_rows = self._held_bytes = 0
+        self._groups: list[pa.Table] = []
+        self._bytes = 0
+        self._futures: list[Future[Written]] = []
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Take rows with the columns of `ROWS` first."""
+        sizes = np.cumsum(_sizes(batch))
+        begin = 0
+        while begin < batch.num_rows:
+            before = int(sizes[begin - 1]) if begin else 0
+            full = int(np.searchsorted(sizes, GROUP_BYTES - self._held_bytes + before)) + 1
+            end = min(batch.num_rows, full, begin + GROUP_ROWS - self._held_rows)
+            self._held.append(batch.slice(begin, end - begin))
+            self._held_rows += end - begin
+            self._held_bytes += int(sizes[end - 1]) - before
+            if self._held_rows >= GROUP_ROWS or self._held_bytes >= GROUP_BYTES:
+                self._close_group()
+            begin = end
+
+    def close(self) -> list[Written]:
+        """Store the rest; every segment, in order."""
+        self._close_group()
+        self._close_segment()
+        return [future.result() for future in self._futures]
+
+    def _close_group(self) -> None:
+        if not self._held:
+            return
+        table = pa.Table.from_batches(self._held).combine_chunks()
+        self._held, self._held_rows, self._held_bytes = [], 0, 0
+        if self._groups and self._bytes + table.nbytes > SEGMENT_BYTES:
+            self._close_segment()
+        self._groups.append(table)
+        self._bytes += table.nbytes
+
+    def _close_segment(self) -> None:
+        if not self._groups:
+            return
+        title = f"{self._split}-{self._prefix}{len(self._futures):05d}.parquet"
+        self._futures.append(self._pool.submit(_store, self._blobs, self._split, title, self._folder, self._groups))
+        self._groups, self._bytes = [], 0
+        if len(self._futures) > WRITERS:
+            self._futures[-1 - WRITERS].result()  # so that no more than these are held
 
 
-def _groups(rows: Iterable[Placed]) -> Iterator[list[Placed]]:
-    """Rows in row groups of moderate size."""
-    group: list[Placed] = []
-    chars = 0
-    for row in rows:
-        group.append(row)
-        chars += len(row.row.input) + len(row.row.target)
-        if len(group) >= GROUP_ROWS or chars >= GROUP_CHARS:
-            yield group
-            group, chars = [], 0
-    if group:
-        yield group
+def _store(blobs: BlobStore, split: Split, title: str, folder: Path, groups: Sequence[pa.Table]) -> Written:
+    path = folder / title
+    with pq.ParquetWriter(path, groups[0].schema, compression="zstd", use_dictionary=["source"]) as out:
+        for group in groups:
+            out.write_table(group, row_group_size=len(group))
+    rows = sum(len(group) for group in groups)
+    segment = Segment(split=split, title=title, digest=blobs.put_file(path), rows=rows, bytes=path.stat().st_size)
+    path.unlink()
+    return Written(segment, tuple(row for group in groups for row in group.column("id").to_pylist()))
 
 
-def _table(group: Sequence[Placed]) -> pa.Table:
-    columns = {
-        "id": [placed.row.id for placed in group],
-        "input": [placed.row.input for placed in group],
-        "target": [placed.row.target for placed in group],
-        "source": [placed.row.source for placed in group],
-        "tags": [write_tags(placed.row.tags) for placed in group],
-        "cluster": [placed.cluster for placed in group],
-    }
-    return pa.table(columns, schema=ROWS)
+def _sizes(batch: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """How many bytes of text each row has."""
+    total = np.zeros(batch.num_rows, dtype=np.int64)
+    for name in ("input", "target", "tags"):
+        column = batch.column(name)
+        offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)[column.offset : column.offset + len(column) + 1]
+        total += np.diff(offsets)
+    return total
 
 
 def write_tags(tags: Mapping[str, object]) -> str:
@@ -119,15 +142,40 @@ def read_tags(text: str) -> Mapping[str, object]:
     return tags
 
 
-def encode_rejects(rejects: Sequence[Reject]) -> bytes:
-    """Rejects as Parquet."""
-    columns = {name: [getattr(reject, name) for reject in rejects] for name in REJECTS.names}
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns, schema=REJECTS), sink, compression="zstd", row_group_size=1 << 16)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+class RejectWriter:
+    """Writes rejects as Parquet and counts them."""
+
+    def __init__(self, path: Path) -> None:
+        self._out = pq.ParquetWriter(path, REJECTS, compression="zstd")
+        self._held: list[Reject] = []
+        self._reasons: Counter[str] = Counter()
+        self.quarantined = 0  # of them never became a row
+
+    def add(self, rejects: Iterable[Reject]) -> None:
+        """Take some."""
+        for reject in rejects:
+            self._held.append(reject)
+            self._reasons[reject.reason] += 1
+            self.quarantined += not reject.row
+            if len(self._held) == _REJECTS_AT_ONCE:
+                self._flush()
+
+    def close(self) -> dict[str, int]:
+        """Finish the file; how many there are of each reason."""
+        if self._held:
+            self._flush()
+        self._out.close()
+        return dict(sorted(self._reasons.items()))
+
+    def _flush(self) -> None:
+        columns = {name: [getattr(reject, name) for reject in self._held] for name in REJECTS.names}
+        self._out.write_table(pa.table(columns, schema=REJECTS))
+        self._held = []
 
 
-def decode_rejects(data: bytes) -> list[Reject]:
+def decode_rejects(path: Path) -> Iterable[Reject]:
     """Rejects as they were written."""
-    return [Reject(**values) for values in pq.read_table(pa.BufferReader(data)).to_pylist()]
+    with pq.ParquetFile(path) as parquet:
+        for batch in parquet.iter_batches(batch_size=_REJECTS_AT_ONCE, use_threads=False):
+            for values in batch.to_pylist():
+                yield Reject(**values)

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from kedge.core.artifact import Artifact
-from kedge.core.dataset import DatasetManifest, Reject, Row
+from kedge.core.dataset import DatasetManifest
 from kedge.core.errors import Invalid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file to read, and the name it goes by in rows: the same in whatever folder the data lies."""
+    """A file to read, and the name it goes by in rows: the same in whatever folder the data lies.
+
+    `data` holds the bytes when they are in memory already (a member of an archive, a part of a large file);
+    `line` and `offset` say how many lines and bytes of the file come before them.
+    """
 
     path: Path
     label: str
+    data: bytes | None = field(default=None, repr=False)
+    line: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Medium:
+    """The bytes of an image or a sound that a row refers to by digest. A reader yields it before the row."""
+
+    digest: str
+    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +40,11 @@ class Source:
     """A kind of place that rows come from, registered in the group `kedge.sources`.
 
     `options` is a frozen dataclass. `find` lists the files, without opening any: `(options, project folder) -> files`.
-    `read` names the function that reads one file, as `module:function`: `(file, options) -> iterator of Row | Reject`.
+    `read` names the function that reads one file, as `module:function`: `(file, options) -> iterator of Row | Reject | Medium`.
     It is looked up when needed, in several processes; whatever is in the file, it yields rejects and does not raise.
-    `suffixes` are the file names that `kedge data ingest` gives to this source.
+    `suffixes` are the file names that `kedge data ingest` gives to this source. `lines` says that any run of whole
+    lines can be read for itself, so that large files are read in parts, all at once. `code` names the modules whose
+    source decides what is read ("" = that of `read`).
     """
 
     name: str
@@ -35,6 +52,8 @@ class Source:
     find: Callable[[Any, Path], list[SourceFile]]
     read: str
     suffixes: tuple[str, ...] = ()
+    lines: bool = False
+    code: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,15 +142,6 @@ class BuildRequest:
     split: SplitOptions = field(default_factory=SplitOptions)
     parent: str = ""
     stages: tuple[StageSpec, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cleaned:
-    """Rows that stay and what was dropped so far; `clusters[i]` is the smallest row id near `rows[i]`."""
-
-    rows: Sequence[Row]
-    rejects: Sequence[Reject]
-    clusters: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kedge.core.dataset import Row
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kedge.core.dataset import Reject, Row, Split
 from kedge.core.ports import BlobStore, Silent
 from kedge.data.build import build
+from kedge.data.divide import divide, tell
+from kedge.data.keyed import keyed, to_batch
 from kedge.data.rows import make_row
 from kedge.data.sources.jsonl import SOURCE, JsonlOptions
-from kedge.data.types import BoundSource, BuildRequest, BuildResult, Cleaned
+from kedge.data.split import SPLITS
+from kedge.data.types import BoundSource, BuildRequest, BuildResult, DuplicateOptions, SplitOptions
 
 
 def make_rows(*inputs: str, target: str = "", **tags: Any) -> list[Row]:
@@ -20,9 +28,47 @@ def make_rows(*inputs: str, target: str = "", **tags: Any) -> list[Row]:
     return [make_row(input=text, target=target, source=f"f:{i + 1}", tags=tags) for i, text in enumerate(inputs)]
 
 
-def make_cleaned(rows: Sequence[Row]) -> Cleaned:
-    """Rows of which each is a cluster of its own."""
-    return Cleaned(rows=rows, rejects=(), clusters=[row.id for row in rows])
+class MemoryRows:
+    """Rows that passed the row-local stages, in memory. Implements `StoredRows`."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.batch = keyed(to_batch(rows))
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    def scan(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """All rows, two at a time."""
+        chosen = self.batch.select(list(columns))
+        yield from (chosen.slice(at, 2) for at in range(0, len(self), 2))
+
+    def take(self, ordinals: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+        """The rows with these numbers, in the order asked for."""
+        return pa.Table.from_batches([self.batch.select(list(columns)).take(pa.array(ordinals))])
+
+
+@dataclass(frozen=True, slots=True)
+class DividedRows:
+    """Rows that stay, each with its split and the id of its cluster; and the rejects of the others."""
+
+    rows: list[Row]
+    splits: list[Split]
+    clusters: list[str]
+    rejects: list[Reject]
+
+
+def divide_rows(
+    rows: Sequence[Row], split: SplitOptions | None = None, duplicates: DuplicateOptions | None = None
+) -> DividedRows:
+    """What a build makes of rows once they are read."""
+    split, stored = split or SplitOptions(test=0, validation=0), MemoryRows(rows)
+    found = divide(stored, duplicates or DuplicateOptions(), split, Silent())
+    return DividedRows(
+        rows=[rows[i] for i in found.kept],
+        splits=[SPLITS[i] for i in found.splits],
+        clusters=found.ids.hex(found.heads),
+        rejects=list(tell(stored, found, split)),
+    )
 
 
 def make_examples(count: int, begin: int = 0) -> list[dict[str, Any]]:

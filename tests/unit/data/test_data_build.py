@@ -13,14 +13,12 @@ from kedge.core.errors import Invalid
 from kedge.core.manifest import read_manifest
 from kedge.core.ports import Silent
 from kedge.data import segments
-from kedge.data.build import build, write_dataset
+from kedge.data.build import build
 from kedge.data.locate import find_row
 from kedge.data.read import read_dataset, read_rejects, read_rows
-from kedge.data.rows import drop
-from kedge.data.split import Divided
 from kedge.data.types import BuildResult, DuplicateOptions, SplitOptions
 from kedge.testing.blobs import MemoryBlobs
-from kedge.testing.data import build_dataset, make_cleaned, make_examples, make_request, make_rows, write_jsonl
+from kedge.testing.data import build_dataset, make_examples, make_request, write_jsonl
 
 
 @pytest.fixture
@@ -160,12 +158,3 @@ def test_sources_are_read_one_after_the_other(blobs: MemoryBlobs, tmp_path: Path
     result = build(request, root=tmp_path, folder=tmp_path / "w", blobs=blobs, progress=Silent())
     sources = [row.source for row in read_rows(blobs, result.artifact.digest)]
     assert sources == [f"{name}.jsonl:{line}" for name in "ba" for line in (1, 2, 3)]
-
-
-def test_rejects_of_any_length_are_kept(blobs: MemoryBlobs, tmp_path: Path) -> None:
-    made = make_rows("a", "b")
-    cleaned = replace(make_cleaned(made[:1]), rejects=[drop(made[1], "rule", "x" * 10_000)])
-    divided = Divided(cleaned=cleaned, splits=[Split.TRAIN])
-    result = write_dataset(make_request(), divided, folder=tmp_path / "w", blobs=blobs)
-    (reject,) = read_rejects(blobs, result.artifact.digest)
-    assert (reject.row, reject.reason, len(reject.detail)) == (made[1].id, "rule", 300)

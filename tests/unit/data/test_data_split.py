@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 
 from kedge.core.dataset import Row, Split
 from kedge.core.errors import Invalid
-from kedge.core.ports import Silent
-from kedge.data.build import divide
 from kedge.data.rows import make_row
-from kedge.data.split import Divided, assign
-from kedge.data.types import BuildRequest, Cleaned, SplitOptions
-from kedge.testing.data import make_rows
+from kedge.data.split import fall
+from kedge.data.types import SplitOptions
+from kedge.testing.data import DividedRows, divide_rows, make_rows
 
 WORDS = ("load", "store", "read", "write", "open", "close", "begin", "finish")
 
@@ -41,16 +39,15 @@ def many_rows(draw: st.DrawFn) -> list[Row]:
     return made
 
 
-def divided(made: list[Row], group: str) -> Divided:
-    options = SplitOptions(test=0.25, validation=0.2, group=group, unseen=("name",) if group else ())
-    return divide(Cleaned(rows=made, rejects=()), BuildRequest(name="d", sources=(), split=options), Silent())
+def divided(made: list[Row], group: str) -> DividedRows:
+    return divide_rows(made, SplitOptions(test=0.25, validation=0.2, group=group, unseen=("name",) if group else ()))
 
 
 @settings(max_examples=50, deadline=None)
 @given(many_rows(), st.sampled_from(["module", ""]))
 def test_no_two_splits_share_a_group_a_cluster_a_name_or_a_near_text(made: list[Row], group: str) -> None:
     found = divided(made, group)
-    placed = list(zip(found.cleaned.rows, found.cleaned.clusters, found.splits, strict=True))
+    placed = list(zip(found.rows, found.clusters, found.splits, strict=True))
     for one, cluster, split in placed:
         for other, other_cluster, other_split in placed:
             if split is other_split:
@@ -65,7 +62,7 @@ def test_no_two_splits_share_a_group_a_cluster_a_name_or_a_near_text(made: list[
 @given(many_rows(), st.sampled_from(["module", ""]))
 def test_every_row_is_kept_or_rejected_once_under_its_id(made: list[Row], group: str) -> None:
     found = divided(made, group)
-    ids = [row.id for row in found.cleaned.rows] + [reject.row for reject in found.cleaned.rejects]
+    ids = [row.id for row in found.rows] + [reject.row for reject in found.rejects]
     assert sorted(ids) == sorted(row.id for row in made)
 
 
@@ -76,9 +73,9 @@ def test_the_order_of_rows_does_not_matter(made: list[Row], group: str, chance: 
     chance.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
     one, other = divided(made, group), divided(shuffled, group)
 
-    def kept(found: Divided) -> dict[str, tuple[Split, str]]:
-        ids = (row.id for row in found.cleaned.rows)
-        return dict(zip(ids, zip(found.splits, found.cleaned.clusters, strict=True), strict=True))
+    def kept(found: DividedRows) -> dict[str, tuple[Split, str]]:
+        ids = (row.id for row in found.rows)
+        return dict(zip(ids, zip(found.splits, found.clusters, strict=True), strict=True))
 
     assert kept(one) == kept(other)
 
@@ -89,25 +86,27 @@ def test_training_rows_are_never_given_up() -> None:
         for i in range(50)
     ]
     options = SplitOptions(test=0.3, validation=0.2, group="m", unseen=("name",))
-    found = divide(Cleaned(rows=made, rejects=()), BuildRequest(name="d", sources=(), split=options), Silent())
-    before = assign([str(i) for i in range(50)], options)
+    found = divide_rows(made, options)
+    before = [fall(str(i), options) for i in range(50)]
     assert set(found.splits) == {Split.TRAIN}
     assert len(found.splits) == sum(split is Split.TRAIN for split in before)
-    assert {reject.reason for reject in found.cleaned.rejects} == {"leak:name"}
-    assert 'name "same" is in train' in found.cleaned.rejects[0].detail
+    assert {reject.reason for reject in found.rejects} == {"leak:name"}
+    assert 'name "same" is in train' in found.rejects[0].detail
 
 
 def test_shares_are_about_what_was_asked_for() -> None:
-    splits = assign([f"group {i}" for i in range(20_000)], SplitOptions(test=0.2, validation=0.1))
+    splits = [fall(f"group {i}", SplitOptions(test=0.2, validation=0.1)) for i in range(20_000)]
     assert abs(splits.count(Split.TEST) / 20_000 - 0.2) < 0.01
     assert abs(splits.count(Split.VALIDATION) / 20_000 - 0.1) < 0.01
 
 
 def test_a_group_falls_the_same_way_until_the_seed_changes() -> None:
-    groups = [f"group {i}" for i in range(500)]
-    assert assign(groups, SplitOptions()) == assign(groups, SplitOptions())
-    assert assign(groups, SplitOptions()) != assign(groups, SplitOptions(seed=1))
-    assert assign(groups, SplitOptions(test=0, validation=0)) == [Split.TRAIN] * 500
+    def falls(options: SplitOptions) -> list[Split]:
+        return [fall(f"group {i}", options) for i in range(500)]
+
+    assert falls(SplitOptions()) == falls(SplitOptions())
+    assert falls(SplitOptions()) != falls(SplitOptions(seed=1))
+    assert falls(SplitOptions(test=0, validation=0)) == [Split.TRAIN] * 500
 
 
 def test_a_group_that_rows_do_not_have_is_named() -> None:

@@ -82,8 +82,9 @@ def digest_files(options: DatasetOptions, root: Path) -> str:
     return digest_of([[bound.source.read for bound in sources], content])
 
 
-_ROOM: tuple[str, ...] = ("build", "duplicates", "ingest", "lines", "locate", "normalise", "profile", "read", "rows")
-_ROOM += ("segments", "sources", "split", "strict", "types")
+_ROOM: tuple[str, ...] = ("build", "code", "digests", "divide", "duplicates", "ingest", "keyed", "lines", "locate")
+_ROOM += ("normalise", "packs", "parts", "profile", "read", "rows", "segments", "sources", "split", "stage", "store")
+_ROOM += ("strict", "tags", "types")
 
 STEP = Step(
     name="dataset",

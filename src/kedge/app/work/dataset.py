@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kedge.app.project import STATE
 from kedge.app.steps.dataset import DatasetOptions, bind_sources
 from kedge.core.errors import Invalid
 from kedge.core.step import StepContext, StepResult
@@ -19,7 +20,14 @@ def work(context: StepContext, options: DatasetOptions) -> StepResult:
         split=options.split,
         parent=options.parent,
     )
-    result = build(request, root=context.root, folder=context.workdir, blobs=context.blobs, progress=context.progress)
+    result = build(
+        request,
+        root=context.root,
+        folder=context.workdir,
+        blobs=context.blobs,
+        progress=context.progress,
+        cache=context.root / STATE / "cache" / "rows" / request.name,
+    )
     manifest = result.manifest
     if not manifest.rows and not options.allow_empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in manifest.rejects.items())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from io import BufferedReader, FileIO
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from kedge.core.errors import Invalid, NotFound
 from kedge.data.types import SourceFile
@@ -58,6 +60,11 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
         for name in sorted(names):
             if name.endswith(suffixes):
                 yield f"{here}/{name}"[begin:]
+
+
+def open_source(file: SourceFile) -> BinaryIO:
+    """The bytes of a file to read, from memory if they are there. `OSError`."""
+    return io.BytesIO(file.data) if file.data is not None else open_file(file.path)
 
 
 def open_file(path: Path) -> BufferedReader:

@@ -11,7 +11,7 @@ from typing import Any
 from kedge.core.dataset import Reject, Row
 from kedge.data.lines import Line, split_lines
 from kedge.data.rows import make_row, quarantine
-from kedge.data.sources.files import find_files, open_file
+from kedge.data.sources.files import find_files, open_source
 from kedge.data.strict import BOM, BadLine, parse_object
 from kedge.data.types import Source, SourceFile
 
@@ -52,17 +52,19 @@ def find(options: JsonlOptions, root: Path) -> list[SourceFile]:
 
 def read(file: SourceFile, options: JsonlOptions) -> Iterator[Row | Reject]:
     """A row a line, or a reject. Blank lines are nothing."""
-    with open_file(file.path) as stream:
-        start = stream.peek(4)[:4]
+    with open_source(file) as stream:
+        start = stream.read(4) if not file.offset else b""
+        stream.seek(0)
         wide = next((name for mark, name in _WIDE_BOMS if start.startswith(mark)), "")
         if wide:
             yield quarantine(f"{file.label}:1", "encoding", f"the file is in {wide}: convert it to UTF-8")
             return
         for line in split_lines(stream, options.max_line_bytes):
-            if line.number == 1 and line.data is not None:
-                line = Line(1, 0, line.size, line.data.removeprefix(_UTF8_BOM))
-            if line.data is None or line.data.strip():
-                yield _row(file, line, options)
+            data = line.data
+            if line.offset == 0 and not file.offset and data is not None:
+                data = data.removeprefix(_UTF8_BOM)
+            if data is None or data.strip():
+                yield _row(file, Line(line.number + file.line, line.offset + file.offset, line.size, data), options)
 
 
 def _row(file: SourceFile, line: Line, options: JsonlOptions) -> Row | Reject:
@@ -108,5 +110,10 @@ def _target(values: Mapping[str, Any], name: str) -> str:
 
 
 SOURCE = Source(
-    name="jsonl", options=JsonlOptions, find=find, read="kedge.data.sources.jsonl:read", suffixes=(".jsonl", ".ndjson")
+    name="jsonl",
+    options=JsonlOptions,
+    find=find,
+    read="kedge.data.sources.jsonl:read",
+    suffixes=(".jsonl", ".ndjson"),
+    lines=True,
 )

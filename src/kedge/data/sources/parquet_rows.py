@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from kedge.core.dataset import Reject, Row
 from kedge.data.rows import quarantine
-from kedge.data.sources.files import open_file
+from kedge.data.sources.files import open_source
 from kedge.data.sources.jsonl import take_fields
 from kedge.data.sources.parquet import ParquetOptions
 from kedge.data.strict import BadLine
@@ -21,7 +21,7 @@ from kedge.text.unicode import has_lone_surrogate
 
 def read(file: SourceFile, options: ParquetOptions) -> Iterator[Row | Reject]:
     """A row a row, named by its number from 0. What cannot be read is a reject, a row group at a time."""
-    with open_file(file.path) as stream:
+    with open_source(file) as stream:
         try:
             parquet = pq.ParquetFile(stream)
         except (pa.ArrowException, OSError, ValueError) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kedge.core.dataset import Reject, Row
 from kedge.data.rows import make_row, quarantine
-from kedge.data.sources.files import find_files, open_file, walk
+from kedge.data.sources.files import find_files, open_source, walk
 from kedge.data.types import Source, SourceFile
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -58,7 +58,7 @@ def _is_test(label: str) -> bool:
 
 def read(file: SourceFile, options: PythonFunctionsOptions) -> Iterator[Row | Reject]:
     """A row a function, methods and nested ones too, in the order of the file; a file that does not parse is a reject."""
-    with open_file(file.path) as stream:
+    with open_source(file) as stream:
         data = stream.read(options.max_file_bytes + 1)
     if len(data) > options.max_file_bytes:
         yield quarantine(f"{file.label}:1", "too-long", f"a file over {options.max_file_bytes} bytes")

@@ -10,7 +10,7 @@ from typing import Literal
 from kedge.core.dataset import Reject, Row
 from kedge.data.lines import split_lines
 from kedge.data.rows import make_row, quarantine
-from kedge.data.sources.files import find_files, open_file
+from kedge.data.sources.files import find_files, open_source
 from kedge.data.strict import BOM, BadLine, decode_line
 from kedge.data.types import Source, SourceFile
 
@@ -34,7 +34,7 @@ def read(file: SourceFile, options: TextOptions) -> Iterator[Row | Reject]:
     """A row a piece, named by its first line; a line that is not text is a reject and the rest goes on."""
     piece: list[str] = []
     begin = held = 0
-    with open_file(file.path) as stream:
+    with open_source(file) as stream:
         for line in split_lines(stream, options.max_line_bytes):
             source = f"{file.label}:{line.number}"
             if line.data is None:

@@ -1,0 +1,69 @@
+"""Columns of 128-bit digests as numbers: compared, sorted and told without a Python object a row."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+WIDTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Digests:
+    """A digest a row: two numbers, the first the more significant, so that their order is that of the digits."""
+
+    pairs: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def hex(self, rows: NDArray[np.int64]) -> list[str]:
+        """The digits of some of them."""
+        text = self.pairs[rows].byteswap().tobytes().hex()
+        return [text[at : at + 2 * WIDTH] for at in range(0, len(text), 2 * WIDTH)]
+
+
+def from_hex(column: pa.Array) -> NDArray[np.uint64]:
+    """The numbers of a column of 32 hexadecimal digits each."""
+    return from_bytes(bytes.fromhex(b"".join(column.cast(pa.binary()).to_pylist()).decode("ascii")))
+
+
+def binary_column(column: pa.Array) -> NDArray[np.uint64]:
+    """The numbers of a column of 16 bytes each."""
+    width = column.type.byte_width
+    data = column.buffers()[1]
+    return from_bytes(memoryview(data)[column.offset * width : (column.offset + len(column)) * width])
+
+
+def from_bytes(data: Any) -> NDArray[np.uint64]:
+    """The numbers of digests written one after the other."""
+    return np.frombuffer(data, dtype=">u8").reshape(-1, 2).astype(np.uint64)
+
+
+def key_of(text: str) -> int:
+    """64 bits that stand for a text, never 0."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") or 1
+
+
+def repeated(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Where digests stand that may be there more than once; none that is, is left out."""
+    order = np.argsort(pairs[:, 0], kind="stable")
+    ordered = pairs[order, 0]
+    same = np.zeros(len(order), dtype=bool)
+    equal = ordered[1:] == ordered[:-1]
+    same[1:] |= equal
+    same[:-1] |= equal
+    return np.sort(order[same])
+
+
+def least(keys: NDArray[np.uint64], rank: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """For each row the least rank among the rows with its key."""
+    _, inverse = np.unique(keys, return_inverse=True)
+    first = np.full(int(inverse.max(initial=-1)) + 1, 255, dtype=np.uint8)
+    np.minimum.at(first, inverse, rank)
+    return first[inverse]

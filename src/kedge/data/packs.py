@@ -1,0 +1,232 @@
+"""What was read of files, kept on disk from one build to the next: Arrow batches by part, in packs that appear whole."""
+
+from __future__ import annotations
+
+import secrets
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc
+from numpy.typing import NDArray
+
+from kedge.core.dataset import Reject
+from kedge.data.stage import BATCH
+
+SUFFIX = ".arrow"
+REJECTS_SUFFIX = ".rejects"
+INDEX_SUFFIX = ".json"
+SCAN = 4096  # rows that a scan gives at a time, if the batches of small files add up to so many
+_OPEN = 16
+
+REJECT = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("source", "reason", "detail", "row")])
+_LZ4 = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What a pack holds of one part: its batches, from which on and how many rows each has; the same for rejects.
+
+    `media` names the files of the folder `media` that the rows refer to.
+    """
+
+    key: str
+    first: int
+    rows: list[int]
+    first_reject: int
+    rejects: list[int]
+    media: list[str] = []
+
+
+class Located(msgspec.Struct, frozen=True):
+    """An entry, and the pack that holds it."""
+
+    pack: str
+    entry: Entry
+
+
+class PackWriter:
+    """Writes one pack. Nothing of it can be found before `close`."""
+
+    def __init__(self, folder: Path, name: str, schema: pa.Schema) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._name = folder, name
+        self._mark = secrets.token_hex(6)
+        self._stack = ExitStack()
+        self._rows = self._open(SUFFIX, schema)
+        self._rejects = self._open(REJECTS_SUFFIX, REJECT)
+        self._counts = [0, 0]
+        self._entries: list[Entry] = []
+
+    def add(
+        self, key: str, batches: Iterable[tuple[pa.RecordBatch, Sequence[Reject]]], media: Iterable[str] = ()
+    ) -> None:
+        """Write what one part gave."""
+        first, first_reject = self._counts
+        rows: list[int] = []
+        rejects: list[int] = []
+        for batch, rejected in batches:
+            if batch.num_rows:
+                self._rows.write_batch(batch)
+                rows.append(batch.num_rows)
+            if rejected:
+                columns = [[getattr(each, name) for each in rejected] for name in REJECT.names]
+                self._rejects.write_batch(pa.record_batch(columns, schema=REJECT))
+                rejects.append(len(rejected))
+        self._counts = [first + len(rows), first_reject + len(rejects)]
+        self._entries.append(Entry(key, first, rows, first_reject, rejects, sorted(media)))
+
+    def close(self) -> list[Entry]:
+        """Make the pack appear, its index last."""
+        self._stack.close()
+        index = self._temporary(INDEX_SUFFIX)
+        index.write_bytes(msgspec.json.encode(self._entries))
+        for suffix in (SUFFIX, REJECTS_SUFFIX, INDEX_SUFFIX):
+            self._temporary(suffix).replace(self._folder / f"{self._name}{suffix}")
+        return self._entries
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        self._stack.close()
+        for suffix in (SUFFIX, REJECTS_SUFFIX, INDEX_SUFFIX):
+            self._temporary(suffix).unlink(missing_ok=True)
+
+    def _open(self, suffix: str, schema: pa.Schema) -> pa.ipc.RecordBatchFileWriter:
+        sink = self._stack.enter_context(pa.OSFile(str(self._temporary(suffix)), "wb"))
+        return self._stack.enter_context(pa.ipc.new_file(sink, schema, options=_LZ4))
+
+    def _temporary(self, suffix: str) -> Path:
+        return self._folder / f".{self._name}.{self._mark}{suffix}"
+
+
+def find_packs(folder: Path) -> dict[str, Located]:
+    """Every part that some pack of the folder holds. A damaged index is passed over: its parts are read again."""
+    found: dict[str, Located] = {}
+    for index in sorted(folder.glob(f"*{INDEX_SUFFIX}")):
+        if index.name.startswith("."):
+            continue
+        try:
+            entries = msgspec.json.decode(index.read_bytes(), type=list[Entry])
+        except (OSError, msgspec.MsgspecError):
+            continue
+        found |= {entry.key: Located(index.stem, entry) for entry in entries}
+    return found
+
+
+def prune(folder: Path, used: set[str]) -> None:
+    """Remove packs that no longer hold anything of use, and what killed processes left half-written."""
+    for path in folder.iterdir():
+        if (
+            path.is_file()
+            and path.name != "files"
+            and (path.name.startswith(".") or path.name.split(".")[0] not in used)
+        ):
+            path.unlink(missing_ok=True)
+
+
+class PackedRows:
+    """The rows of parts, numbered through in the order of the parts. Implements `StoredRows`."""
+
+    def __init__(self, folder: Path, parts: Sequence[Located]) -> None:
+        self._folder = folder
+        self._batches = [
+            (located.pack, located.entry.first + at, rows)
+            for located in parts
+            for at, rows in enumerate(located.entry.rows)
+        ]
+        self._begins = [0, *accumulate(rows for _, _, rows in self._batches)]
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return self._begins[-1]
+
+    @property
+    def packs(self) -> set[str]:
+        """The packs the rows are in."""
+        return {located.pack for located in self._parts}
+
+    @property
+    def extra(self) -> list[str]:
+        """The columns of stages that belong in the dataset."""
+        if not self._parts:
+            return []
+        schema = _opener(self._folder, ())(self._parts[0].pack).schema
+        return [name for name in schema.names if name not in BATCH.names and not name.startswith("_")]
+
+    def scan(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """All rows in order, in batches of a few thousand where parts are small."""
+        open_pack = _opener(self._folder, tuple(columns))
+        held: list[pa.RecordBatch] = []
+        count = 0
+        for pack, number, rows in self._batches:
+            if count and count + rows > SCAN:
+                yield _joined(held)
+                held, count = [], 0
+            held.append(open_pack(pack).get_batch(number))
+            count += rows
+        if held:
+            yield _joined(held)
+
+    def take(self, ordinals: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
+        """The rows with these numbers, in the order asked for."""
+        open_pack = _opener(self._folder, tuple(columns))
+        order = np.argsort(ordinals, kind="stable")
+        ascending = ordinals[order]
+        taken: list[pa.RecordBatch] = []
+        at = 0
+        while at < len(ascending):
+            batch = bisect_right(self._begins, int(ascending[at])) - 1
+            end = int(np.searchsorted(ascending, self._begins[batch + 1]))
+            pack, number, _ = self._batches[batch]
+            inside = pa.array(ascending[at:end] - self._begins[batch])
+            taken.append(open_pack(pack).get_batch(number).take(inside))
+            at = end
+        if not taken:
+            return self._empty(columns)
+        back = np.empty(len(order), dtype=np.int64)
+        back[order] = np.arange(len(order))
+        return pa.Table.from_batches(taken).combine_chunks().take(pa.array(back))
+
+    def rejects(self) -> Iterator[Reject]:
+        """What the parts rejected, in the order of the parts."""
+        open_pack = _opener(self._folder, (), REJECTS_SUFFIX)
+        for located in self._parts:
+            for at in range(len(located.entry.rejects)):
+                batch = open_pack(located.pack).get_batch(located.entry.first_reject + at)
+                for values in batch.to_pylist():
+                    yield Reject(**values)
+
+    def media(self) -> Mapping[str, Path]:
+        """The files that rows refer to, by digest."""
+        names = sorted({name for located in self._parts for name in located.entry.media})
+        return {name: self._folder / "media" / name for name in names}
+
+    def _empty(self, columns: Sequence[str]) -> pa.Table:
+        if not self._parts:
+            return pa.table({name: pa.array([], pa.string()) for name in columns})
+        schema = _opener(self._folder, tuple(columns))(self._parts[0].pack).schema
+        return schema.empty_table()
+
+
+def _opener(
+    folder: Path, columns: tuple[str, ...], suffix: str = SUFFIX
+) -> Callable[[str], pa.ipc.RecordBatchFileReader]:
+    @lru_cache(maxsize=_OPEN)  # a pack that falls out is closed with its last reference
+    def open_pack(pack: str) -> pa.ipc.RecordBatchFileReader:
+        source = pa.OSFile(str(folder / f"{pack}{suffix}"), "rb")
+        whole = pa.ipc.open_file(source)
+        if not columns:
+            return whole
+        fields = [whole.schema.get_field_index(name) for name in columns]
+        return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False))
+
+    return open_pack
+
+
+def _joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)

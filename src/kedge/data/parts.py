@@ -1,0 +1,151 @@
+"""Cuts what there is to read into parts: small files whole, large files of lines at line ends. Each is named by its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from kedge.core.errors import Conflict
+from kedge.data.sources.files import open_file
+from kedge.data.types import BoundSource, SourceFile
+
+PART = 32 << 20  # bytes of a large file that are read at once
+SETTLED = 2.0  # seconds: a file written this recently might change again without its time changing
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A run of a file's bytes: where it begins, how many lines come before, and the digest of what it holds."""
+
+    begin: int
+    end: int
+    line: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one reading takes: a file or a span of one, with its source's place among the sources."""
+
+    source: int
+    file: SourceFile
+    span: Span
+    whole: bool
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
+        return self.span.end - self.span.begin
+
+
+class Spans(msgspec.Struct, array_like=True, frozen=True):
+    """What was found of a file when it was in this state: size, time and inode."""
+
+    state: list[int]
+    spans: list[tuple[int, int, int, str]]
+
+
+def cut(sources: Sequence[BoundSource], root: Path, cache: Path) -> list[Part]:
+    """Every part in the order of sources, names and places. `cache` remembers digests; losing it costs only time."""
+    known = _load(cache)
+    fresh: dict[str, Spans] = {}
+    parts: list[Part] = []
+    horizon = time.time_ns() - int(SETTLED * 1e9)
+    for at, bound in enumerate(sources):
+        for file in bound.find(root):
+            key = f"{file.path}\0{bound.source.lines:d}"
+            state = state_of(file.path)
+            entry = known.get(key)
+            if entry is None or entry.state != state:
+                entry = Spans(
+                    state, [(s.begin, s.end, s.line, s.digest) for s in _spans(file.path, bound.source.lines)]
+                )
+            if state and state[1] < horizon:
+                fresh[key] = entry
+            spans = [Span(*span) for span in entry.spans]
+            parts += [Part(at, file, span, len(spans) == 1) for span in spans]
+    if fresh != known:
+        _save(cache, fresh)
+    return parts
+
+
+def fill(part: Part) -> SourceFile:
+    """The file of a part as it is read: with its bytes, if it is but a part. `Conflict` if they have changed; `OSError`."""
+    if part.whole:
+        return part.file
+    with open_file(part.file.path) as stream:
+        stream.seek(part.span.begin)
+        data = stream.read(part.size)
+    if hashlib.sha256(data).hexdigest() != part.span.digest:
+        raise changed(part.file.path)
+    return replace(part.file, data=data, line=part.span.line, offset=part.span.begin)
+
+
+def changed(path: Path) -> Conflict:
+    """The error for a file that is not what it was a moment ago."""
+    return Conflict(f"{path} changed while it was read", hint="run again when it is at rest")
+
+
+def state_of(path: Path) -> list[int]:
+    """What changes when a file does; nothing if there is no such file."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a Path for each of thousands of files would cost as much as the call
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _spans(path: Path, lines: bool) -> Iterator[Span]:
+    try:
+        with open_file(path) as stream:
+            if lines and os.fstat(stream.fileno()).st_size > 2 * PART:
+                yield from _lines(stream.fileno())
+            else:
+                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                yield Span(0, stream.tell(), 0, digest)
+    except OSError as error:
+        yield Span(0, 0, 0, f"unreadable: {error.strerror or error}")
+
+
+def _lines(descriptor: int) -> Iterator[Span]:
+    """Spans of about `PART` bytes that end with a line; one line may make a span longer."""
+    begin = line = 0
+    held: list[bytes] = []
+    at = 0
+    while chunk := os.pread(descriptor, PART, at):
+        at += len(chunk)
+        end = chunk.rfind(b"\n") + 1
+        if not end:
+            held.append(chunk)
+            continue
+        data = b"".join((*held, chunk[:end]))
+        yield Span(begin, begin + len(data), line, hashlib.sha256(data).hexdigest())
+        begin, line, held = begin + len(data), line + data.count(b"\n"), [chunk[end:]]
+    rest = b"".join(held)
+    if rest:
+        yield Span(begin, begin + len(rest), line, hashlib.sha256(rest).hexdigest())
+
+
+def _load(cache: Path) -> dict[str, Spans]:
+    try:
+        return msgspec.json.decode(cache.read_bytes(), type=dict[str, Spans])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def _save(cache: Path, entries: dict[str, Spans]) -> None:
+    """Replace the cache; a cache that cannot be written is done without."""
+    temporary = cache.with_name(f".{cache.name}.{secrets.token_hex(6)}")
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(msgspec.json.encode(entries))
+        temporary.replace(cache)
+    except OSError:
+        temporary.unlink(missing_ok=True)
