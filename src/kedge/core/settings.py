@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from kedge.core.errors import Invalid
 from kedge.core.rollout import RolloutPlan
 from kedge.core.spec import Spec
 
@@ -63,6 +64,32 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaSettings:
+    """`[endpoints.NAME.replicas]`: engine processes for each bundle, between `min` and `max`; with `min = 0` an endpoint
+    that nobody asks holds no memory, and the first request wakes it.
+
+    One takes `concurrent` requests at once; more wait, and are refused with 429 where that would take longer than
+    `queue_seconds`. One more is started when something has waited for `up_seconds`, and one ended when the others would
+    have done for `down_seconds`. An engine that says nothing for `silence_seconds` although it has work is restarted.
+    """
+
+    min: int = 1
+    max: int = 1
+    concurrent: int = 32
+    queue_seconds: float = 10.0
+    up_seconds: float = 1.0
+    down_seconds: float = 300.0
+    silence_seconds: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min <= self.max or self.max < 1 or self.concurrent < 1:
+            raise Invalid(
+                "replicas must be 0 <= min <= max with max and concurrent at least 1",
+                hint="as in replicas = { min = 1, max = 4 }",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSettings:
     """`[endpoints.NAME]`: what it follows and where it listens. Port 0 takes a free one.
 
@@ -82,6 +109,7 @@ class EndpointSettings:
     guards: tuple[Spec, ...] = ()
     fallbacks: tuple[str, ...] = ()
     hedge_seconds: float = 0.0
+    replicas: ReplicaSettings = ReplicaSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
