@@ -22,6 +22,7 @@ from typing import ClassVar, Final
 EXTRAS: Final[Mapping[str, str]] = {
     "accelerate": "train",
     "jinja2": "serve",
+    "llguidance": "schema",
     "jsonschema": "evaluate",
     "lm_eval": "lm-eval",
     "numpy": "data",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,16 +52,35 @@ class Decoder:
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Batch, torch.Tensor]:
         """A batch that has read these prompts, and the logits after each (rows, vocabulary)."""
+        ids, mask, positions = self._laid_out(prompts)
+        cache = make_cache(self._model.config)
+        logits = self._forward(ids, mask, positions, cache)[:, -1]
+        self.token_bytes = size_of(cache) // mask.numel()
+        return Batch(cache=cache, mask=mask, positions=positions[:, -1] + 1), logits
+
+    def read_aloud(
+        self, prompts: Sequence[Sequence[int]], hear: Callable[[torch.Tensor, torch.Tensor], None], *, columns: int
+    ) -> tuple[Batch, torch.Tensor]:
+        """As `prefill`, in parts of so many columns: `hear` gets the logits (rows, columns, vocabulary) of each part,
+        and the places in the padded prompts that they predict (columns)."""
+        ids, mask, positions = self._laid_out(prompts)
+        cache = make_cache(self._model.config)
+        longest = ids.shape[1]
+        logits = torch.empty(0)
+        for start in range(0, longest, columns):
+            end = min(start + columns, longest)
+            logits = self._forward(ids[:, start:end], mask[:, :end], positions[:, start:end], cache, kept=0)
+            hear(logits, torch.arange(start + 1, end + 1))
+        self.token_bytes = size_of(cache) // mask.numel()
+        return Batch(cache=cache, mask=mask, positions=positions[:, -1] + 1), logits[:, -1]
+
+    def _laid_out(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Tokens padded on the left, which of them are real, and their positions."""
         longest = max(len(prompt) for prompt in prompts)
         padded = [[self._pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
         real = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        device = self._model.device
-        mask = torch.tensor(real, device=device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = make_cache(self._model.config)
-        logits = self._forward(torch.tensor(padded, device=device), mask, positions, cache)
-        self.token_bytes = size_of(cache) // mask.numel()
-        return Batch(cache=cache, mask=mask, positions=positions[:, -1] + 1), logits
+        mask = torch.tensor(real, device=self._model.device)
+        return torch.tensor(padded, device=self._model.device), mask, (mask.cumsum(-1) - 1).clamp(min=0)
 
     def advance(self, batch: Batch, tokens: Sequence[int]) -> torch.Tensor:
         """Read one more token a row; the logits after it (rows, vocabulary)."""
@@ -69,18 +88,21 @@ class Decoder:
         batch.mask = functional.pad(batch.mask, (0, 1), value=1)
         # A row that is done but not cut out yet goes on for nothing, and must not leave the model's positions.
         positions = batch.positions.clamp(max=self._last) if self._last is not None else batch.positions
-        logits = self._forward(read, batch.mask, positions.unsqueeze(1), batch.cache)
+        logits = self._forward(read, batch.mask, positions.unsqueeze(1), batch.cache)[:, -1]
         batch.positions = batch.positions + 1
         return logits
 
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Cache) -> torch.Tensor:
+    def _forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Cache, *, kept: int = 1
+    ) -> torch.Tensor:
+        """The logits of the last `kept` columns at least (0: of all)."""
         given: dict[str, Any] = {"attention_mask": mask, "past_key_values": cache, "use_cache": True}
         if "position_ids" in self._accepted:
             given["position_ids"] = positions
         if "logits_to_keep" in self._accepted:
-            given["logits_to_keep"] = 1
+            given["logits_to_keep"] = kept
         with torch.inference_mode():
-            logits: torch.Tensor = self._model(ids, **given).logits[:, -1]
+            logits: torch.Tensor = self._model(ids, **given).logits
         return logits
 
 

@@ -80,6 +80,8 @@ class Pieces:
     def __init__(self, decode: Callable[[list[int]], str], stops: Sequence[str]) -> None:
         self._characters = Characters(decode)
         self._stops = StopStrings(stops)
+        self.heard = 0  # characters that became whole
+        self.passed = 0  # of these, those that were passed on
 
     @property
     def stopped(self) -> bool:
@@ -88,10 +90,18 @@ class Pieces:
 
     def push(self, token: int) -> str:
         """The new text, possibly empty."""
-        return self._stops.push(self._characters.push(token))
+        return self._pass(self._stops.push(self._hear(self._characters.push(token))))
 
     def flush(self) -> str:
         """The rest of the text; nothing is pushed afterwards."""
         if self.stopped:
             return ""
-        return self._stops.push(self._characters.flush()) + self._stops.flush()
+        return self._pass(self._stops.push(self._hear(self._characters.flush())) + self._stops.flush())
+
+    def _hear(self, text: str) -> str:
+        self.heard += len(text)
+        return text
+
+    def _pass(self, text: str) -> str:
+        self.passed += len(text)
+        return text

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 import torch
 
-from kedge.core.generation import GenerationEvent
+from kedge.core.generation import GenerationEvent, TokenChoice
 from kedge.serve.decoding.batch import Batch, Decoder, can_join, join, keep
+from kedge.serve.decoding.echo import read_aloud
+from kedge.serve.decoding.logits import adjust, told
 from kedge.serve.decoding.row import Row
 from kedge.serve.decoding.sampling import choose
+from kedge.serve.decoding.tokens import Tokens
 
 _CUT = 8  # finished rows are cut out when they are one in this many
 
@@ -32,11 +35,9 @@ class Schedule:
     alone is over a bound is decoded alone.
     """
 
-    def __init__(
-        self, decoder: Decoder, *, ends: frozenset[int], batch: int, prefill_tokens: int, cache_bytes: int
-    ) -> None:
+    def __init__(self, decoder: Decoder, tokens: Tokens, *, batch: int, prefill_tokens: int, cache_bytes: int) -> None:
         self._decoder = decoder
-        self._ends = ends
+        self._tokens = tokens
         self._batch = batch
         self._prefill_tokens = prefill_tokens
         self._cache_bytes = cache_bytes
@@ -94,8 +95,17 @@ class Schedule:
         rows = self._next_newcomers()
         if not rows:
             return []
-        batch, logits = self._decoder.prefill([row.prompt for row in rows])
-        return self._take(_Group(batch=batch, rows=rows), logits)
+        if not rows[0].request.echo:
+            batch, logits = self._decoder.prefill([row.prompt for row in rows])
+            return self._take(_Group(batch=batch, rows=rows), logits)
+        batch, logits, said = read_aloud(self._decoder, rows, self._tokens.text, vocabulary=self._tokens.size)
+        events = [self._echo(row, tokens) for row, tokens in zip(rows, said, strict=True)]
+        return events + self._take(_Group(batch=batch, rows=rows), logits)
+
+    def _echo(self, row: Row, tokens: list[TokenChoice]) -> GenerationEvent:
+        added = 0 if row.request.tokens is not None else self._tokens.added(row.prompt)
+        text = row.request.prompt if row.request.prompt is not None else self._tokens.decode(row.prompt[added:])
+        return row.echo(text, tokens[added:])
 
     def _next_newcomers(self) -> list[Row]:
         """As many newcomers as the bounds let in now; the first in any case when nothing else is under way."""
@@ -105,6 +115,8 @@ class Schedule:
         longest = 0
         while self._newcomers and len(rows) < free:
             row = self._newcomers[0]
+            if rows and row.request.echo is not rows[0].request.echo:
+                break
             longest = max(longest, len(row.prompt))
             held += len(row.prompt) + row.room
             if rows and longest * (len(rows) + 1) > self._prefill_tokens:
@@ -117,15 +129,26 @@ class Schedule:
     def _take(self, group: _Group, logits: torch.Tensor) -> list[GenerationEvent]:
         """Choose each row's next token, and say what it yields."""
         events = []
-        tokens = choose(logits, [row.choice for row in group.rows])
-        for row, token in zip(group.rows, tokens, strict=True):
+        tokens = choose(adjust(logits, group.rows), [row.choice for row in group.rows])
+        choices = self._told(group.rows, tokens, logits)
+        for i, (row, token) in enumerate(zip(group.rows, tokens, strict=True)):
             if row.finish:
                 continue
-            text = row.grow(token, ends=self._ends)
+            text = row.grow(token, ends=self._tokens.ends, choice=choices.get(i))
             if text or row.finish:
                 events.append(row.event(text))
         self._put_back(group)
         return events
+
+    def _told(self, rows: list[Row], tokens: list[int], logits: torch.Tensor) -> dict[int, TokenChoice]:
+        """What is told of the tokens chosen, by row, where that was asked for."""
+        wanted = [i for i, row in enumerate(rows) if row.request.logprobs is not None and not row.finish]
+        if not wanted:
+            return {}
+        tops = [rows[i].request.logprobs or 0 for i in wanted]
+        return dict(
+            zip(wanted, told(logits[wanted], [tokens[i] for i in wanted], tops, self._tokens.text), strict=True)
+        )
 
     def _put_back(self, group: _Group) -> None:
         """Cut finished rows out; what is left joins a batch of like length or takes turns with it."""
