@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kedge.core.bundle import Sampling
 
-Finish = Literal["", "stop", "length", "cancelled", "error"]
+Finish = Literal["", "stop", "length", "content_filter", "cancelled", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

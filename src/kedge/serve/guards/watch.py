@@ -1,0 +1,83 @@
+"""Asks guards for their rulings: measured, noted, and with one answer when a guard itself fails."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from kedge.core.guard import Ruling, Side
+from kedge.serve.guards.open import Posted
+
+logger = logging.getLogger(__name__)
+
+Observe = Callable[[str, Side, float, str], None]
+"""Takes a guard's name, side, seconds and decision: passed, masked, blocked or failed."""
+
+_RANK = ("passed", "masked", "failed", "blocked")
+
+
+@dataclass(slots=True, kw_only=True)
+class Decision:
+    """What one guard decided about one side of a request, over all its parts."""
+
+    guard: str
+    side: Side
+    decision: str = "passed"
+    found: tuple[str, ...] = ()
+    ms: float = 0.0
+
+
+@dataclass(slots=True)
+class Minutes:
+    """The decisions on one request, for its trace."""
+
+    decisions: dict[tuple[str, Side], Decision] = field(default_factory=dict)
+
+    def note(self, posted: Posted, side: Side, decision: str, ruling: Ruling, seconds: float) -> None:
+        """Add one ruling."""
+        kept = self.decisions.setdefault((posted.name, side), Decision(guard=posted.name, side=side))
+        kept.decision = max(kept.decision, decision, key=_RANK.index)
+        kept.found = tuple(dict.fromkeys((*kept.found, *ruling.found)))
+        kept.ms = round(kept.ms + seconds * 1000, 3)
+
+
+class Watch:
+    """The guards of one bundle at one endpoint."""
+
+    def __init__(self, posted: Sequence[Posted], observe: Observe) -> None:
+        self.inbound = tuple(each for each in posted if "in" in each.sides)
+        self.outbound = tuple(each for each in posted if "out" in each.sides)
+        self._observe = observe
+
+    def judge(self, posted: Posted, side: Side, minutes: Minutes, text: str, start: int = 0) -> Ruling:
+        """One guard's ruling on `text[start:]`."""
+        began = time.perf_counter()
+        failed = False
+        try:
+            ruling = posted.guard.judge(text, start)
+        except Exception:
+            logger.exception("a guard failed", extra={"guard": posted.name, "lenient": posted.lenient})
+            failed = True
+            ruling = Ruling(text=text[start:], blocked="" if posted.lenient else "it could not be checked")
+        seconds = time.perf_counter() - began
+        decision = "failed" if failed else _decided(ruling, text, start)
+        minutes.note(posted, side, decision, ruling, seconds)
+        self._observe(posted.name, side, seconds, decision)
+        return ruling
+
+    def read(self, text: str, minutes: Minutes) -> Ruling:
+        """A whole prompt past every guard on the way in."""
+        for posted in self.inbound:
+            ruling = self.judge(posted, "in", minutes, text)
+            if ruling.blocked:
+                return ruling
+            text = ruling.text
+        return Ruling(text=text)
+
+
+def _decided(ruling: Ruling, text: str, start: int) -> str:
+    if ruling.blocked:
+        return "blocked"
+    return "passed" if ruling.text == (text[start:] if start else text) else "masked"
