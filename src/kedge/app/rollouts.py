@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,14 +11,13 @@ from datetime import datetime
 from kedge.app import models
 from kedge.app.aliases import resolve
 from kedge.app.bound import bind, known_endpoint
-from kedge.app.live import judges
 from kedge.app.project import Project
 from kedge.core.errors import Conflict, Invalid, NotFound, Refused
 from kedge.core.ledger import Ledger
 from kedge.core.model import ModelVersion
 from kedge.core.release import Endpoint, Release, Role
 from kedge.core.rollout import Reading, Rollout, RolloutEvent, RolloutPlan, RolloutState, RolloutStep
-from kedge.monitor.compare import COST, price
+from kedge.monitor.price import price
 
 USUAL = 1_000  # newest answers that the usual cost is taken from
 
@@ -30,7 +30,8 @@ def start(project: Project, endpoint: str, address: str, *, override: str = "") 
     """
     bound = bind(project, endpoint)
     plan = _plan(project, bound)
-    judges(project, plan, resolve(project.ledger, address, exact=True).bundle)
+    live = importlib.import_module("kedge.app.live")  # by name: what ends a rollout needs no scorers
+    live.judges(project, plan, resolve(project.ledger, address, exact=True).bundle)
     traces, voices = project.traces.last(), project.feedback.last()
     with project.ledger.begin() as tx:
         version = resolve(tx, address, exact=True)
@@ -120,6 +121,13 @@ def resume(project: Project, endpoint: str = "", *, reason: str = "") -> Rollout
     return _hold(project, endpoint, RolloutState.PAUSED, RolloutState.RUNNING, reason.strip())
 
 
+def take_back(project: Project, target: str, *, reason: str = "") -> Rollout | None:
+    """End the rollout to the endpoint that `target` names, if it names one and a rollout is under way; else None."""
+    if project.ledger.rollouts.active(target) is None:
+        return None
+    return abort(project, target, reason=reason or "taken back")
+
+
 def active(project: Project, endpoint: str = "") -> Rollout:
     """The rollout of an endpoint that is under way. `NotFound`."""
     bound = known_endpoint(project, endpoint)
@@ -196,7 +204,7 @@ def _limits(project: Project, endpoint: str, bundle: str) -> dict[str, float]:
         for trace in project.traces.search(endpoint=endpoint, bundle=bundle, limit=USUAL)
         if trace.status == 200 and not trace.cache
     ]
-    return {COST: max(sum(costs) / len(costs), 1e-9)} if len(costs) >= 50 else {}
+    return {"cost": max(sum(costs) / len(costs), 1e-9)} if len(costs) >= 50 else {}
 
 
 def _send(tx: Ledger, rollout: Rollout, step: RolloutStep, *, now: datetime, by: str) -> None:

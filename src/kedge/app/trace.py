@@ -16,7 +16,7 @@ from kedge.app.project import Project
 from kedge.app.touched import LEARNERS, Touched, kind_of, touched
 from kedge.core.errors import Broken, Invalid, NotFound
 from kedge.core.run import Run
-from kedge.core.trace import Receipt, Trace, parse_receipt
+from kedge.core.trace import Feedback, Receipt, Trace, parse_receipt
 from kedge.data.lookup import nearest_rows, scan_rows
 from kedge.data.read import read_dataset
 from kedge.registry.bundle import read_bundle
@@ -79,6 +79,7 @@ class Walk:
     index: str = ""
     rows: tuple[NearRow, ...] = ()
     gaps: tuple[str, ...] = ()
+    feedback: tuple[Feedback, ...] = ()
 
 
 def trace(
@@ -118,6 +119,7 @@ def walk(project: Project, receipt: str, *, text: str = "", k: int = NEAREST, pa
         bundle=parsed.bundle,
         versions=tuple(v.address for v in project.ledger.models.versions() if v.bundle == parsed.bundle),
         model=model,
+        feedback=tuple(project.feedback.of(parsed.trace)),
     )
     if learned is None:
         gaps.append("no run on record trained this model from a dataset: it was imported")

@@ -10,15 +10,18 @@ import copy
 import os
 import secrets
 import socket
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kedge.app import rollouts
+from kedge.app.bound import known_endpoint
 from kedge.app.live import judges
 from kedge.app.project import Project
-from kedge.core.errors import Conflict, Refused
+from kedge.core.errors import Conflict, NotFound, Refused
 from kedge.core.release import Role
-from kedge.core.rollout import Reading, Rollout
+from kedge.core.rollout import Reading, Rollout, RolloutEvent
 from kedge.deploy.judge import Action, Decision, judge
 from kedge.monitor.compare import Comparison
 
@@ -142,3 +145,47 @@ def _carry_out(project: Project, rollout: Rollout, decision: Decision, readings:
             rollouts.finish(project, rollout, decision.reason, readings)
         except Refused as refusal:
             rollouts.withdraw(project, rollout, f"promotion was refused: {refusal.message}", readings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutStatus:
+    """A rollout as it stands: what has happened, what is known now, and what would be decided."""
+
+    rollout: Rollout
+    events: tuple[RolloutEvent, ...]
+    answers: int = 0
+    readings: tuple[Reading, ...] = ()
+    decision: Decision | None = None
+
+
+def status(project: Project, endpoint: str = "") -> RolloutStatus:
+    """The endpoint's rollout under way, or the last one. Reads every answer of its step. `NotFound` without one."""
+    bound = known_endpoint(project, endpoint)
+    past = project.ledger.rollouts.history(bound.name)
+    if not past:
+        raise NotFound(
+            f"there was no rollout to {bound.name}",
+            address=bound.name,
+            hint=f"kedge rollout start {bound.name} {bound.model}@VERSION",
+        )
+    rollout = past[-1]
+    events = tuple(project.ledger.rollouts.events(rollout.id))
+    if not rollout.is_under_way:
+        return RolloutStatus(rollout=rollout, events=events, readings=events[-1].readings)
+    evidence = Evidence(project, rollout)
+    evidence.read()
+    readings, answers = evidence.comparison.readings(), evidence.comparison.answers
+    decision = judge(rollout, readings, answers=answers, now=project.clock.now())
+    return RolloutStatus(rollout=rollout, events=events, answers=answers, readings=readings, decision=decision)
+
+
+def watch(project: Project, endpoint: str = "", *, seconds: float = 1.0) -> Iterator[Look]:
+    """Look after an endpoint's rollout until it ends, as a gateway does that serves it. `NotFound` without one."""
+    rollout = rollouts.active(project, endpoint)
+    watching = Watch(project, rollout.endpoint)
+    while True:
+        look = watching.look()
+        if look.rollout is None:
+            return
+        yield look
+        time.sleep(0.0 if look.changed else seconds)

@@ -50,6 +50,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "models": Entry("kedge.cli.models", "List models, their versions, aliases and history."),
         "compare": Entry("kedge.cli.compare", "Compare two versions, case by case."),
         "promote": Entry("kedge.cli.promote", "Point an alias at a version that passed its gate."),
+        "rollout": Entry("kedge.cli.rollout", "Send a version to an endpoint step by step."),
         "rollback": Entry("kedge.cli.rollback", "Return to the exact previous bundle."),
     },
     "Serve": {
@@ -58,6 +59,9 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "keys": Entry("kedge.cli.keys", "Create, list and revoke API keys."),
     },
     "Account for": {
+        "feedback": Entry("kedge.cli.feedback", "Say how good an answer was."),
+        "replay": Entry("kedge.cli.replay", "Answer a stored request again, and compare."),
+        "pin": Entry("kedge.cli.pin", "Keep a live case in a regression set."),
         "trace": Entry("kedge.cli.trace", "Walk from an answer back to the rows it came from."),
         "audit": Entry("kedge.cli.audit", "Read and verify the record of every change."),
         "gc": Entry("kedge.cli.gc", "Reclaim what nothing refers to."),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
-from kedge.app import models
+from kedge.app import models, rollouts
 from kedge.app.project import open_project
 from kedge.cli.moves import draw_move, told
 from kedge.cli.render import emit
+from kedge.cli.rollout import draw_rollout
 
 
 @click.command("rollback")
@@ -18,7 +19,13 @@ from kedge.cli.render import emit
 def command(path: str, target: str, reason: str, as_json: bool) -> None:
     """Return an alias to the exact bundle that was in force before.
 
-    TARGET is an alias (schemas@staging), a model (its production) or an endpoint (the alias that it follows).
+    TARGET is an alias (schemas@staging), a model (its production) or an endpoint (the alias that it follows). While a
+    rollout to an endpoint is under way, its name takes back that first: all traffic is the stable version's again.
     """
-    move = models.rollback(open_project(path), target, reason=reason)
+    project = open_project(path)
+    rollout = rollouts.take_back(project, target, reason=reason)
+    if rollout is not None:
+        emit(rollout, as_json=as_json, draw=lambda: draw_rollout(rollout))
+        return
+    move = models.rollback(project, target, reason=reason)
     emit(told(move), as_json=as_json, draw=lambda: draw_move(move))

@@ -75,6 +75,9 @@ def _answer(walk: Walk) -> Iterator[str]:
     yield _head("answer", f"trace {answer.id}", answer.endpoint, at, f"{answer.latency_ms:.0f} ms")
     yield f"{click.style('asked', dim=True)}     {_cut(plain_text(answer.prompt))}"
     yield f"{click.style('answered', dim=True)}  {_cut(plain_text(answer.answer))}"
+    for said in walk.feedback:
+        comment = f": {_cut(said.comment, 60)}" if said.comment else ""
+        yield f"{click.style('rated', dim=True)}     {said.name} {said.value:g} by {said.by}{comment}"
 
 
 def _row(row: NearRow) -> Iterator[str]:

@@ -7,7 +7,6 @@ needs every measure to say so, which costs no division.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from kedge.core.release import Role
 from kedge.core.rollout import Reading, Rollout, Standing
 from kedge.core.trace import Feedback, Trace
+from kedge.monitor.price import price
 from kedge.statistics.quantiles import QuantileRatio
 from kedge.statistics.sequential import Difference
 
@@ -172,15 +172,6 @@ class Comparison:
         self._measures[COST].difference = Difference(
             high=CUT * usual, lower=True, margin=margin, alpha=self._rollout.plan.alpha
         )
-
-
-def price(trace: Trace) -> float:
-    """What an answer cost: the money on record, else its tokens."""
-    if '"cost"' in trace.detail:
-        cost = json.loads(trace.detail).get("cost")
-        if isinstance(cost, int | float):
-            return float(cost)
-    return float(trace.prompt_tokens + trace.completion_tokens)
 
 
 def _measures(rollout: Rollout, judges: Mapping[str, Judge]) -> list[Measure]:
