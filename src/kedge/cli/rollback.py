@@ -8,7 +8,7 @@ from kedge.app import models, rollouts
 from kedge.app.project import open_project
 from kedge.cli.moves import draw_move, told
 from kedge.cli.render import emit
-from kedge.cli.rollout import draw_rollout
+from kedge.core.rollout import Rollout
 
 
 @click.command("rollback")
@@ -25,7 +25,12 @@ def command(path: str, target: str, reason: str, as_json: bool) -> None:
     project = open_project(path)
     rollout = rollouts.take_back(project, target, reason=reason)
     if rollout is not None:
-        emit(rollout, as_json=as_json, draw=lambda: draw_rollout(rollout))
+        emit(rollout, as_json=as_json, draw=lambda: _taken_back(rollout))
         return
     move = models.rollback(project, target, reason=reason)
     emit(told(move), as_json=as_json, draw=lambda: draw_move(move))
+
+
+def _taken_back(rollout: Rollout) -> str:
+    back = click.style(f"{rollout.model}@{rollout.before}", bold=True)
+    return f"the rollout of {rollout.address} is ended: {rollout.endpoint} answers with {back} alone"
