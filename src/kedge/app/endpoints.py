@@ -25,7 +25,7 @@ from kedge.serve.gateway.parts import Gateway, assemble
 from kedge.serve.gateway.ports import GatewayOptions, Ports
 from kedge.serve.gateway.routing import Running
 from kedge.serve.gateway.run import Ready, run_gateway
-from kedge.serve.supervisor import Launcher
+from kedge.serve.launch import Launcher
 from kedge.store.traces.open import open_sink
 
 __all__ = ["Ready", "bind", "serve"]
@@ -62,7 +62,7 @@ def serve(
 def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink) -> Gateway:
     """A gateway wired to the project's stores."""
     ledger, secret = project.ledger, project.secret
-    launcher = Launcher(lambda digest: _unpack(project, digest, folder))
+    launcher = Launcher(unpack=lambda digest: _unpack(project, digest, folder))
 
     async def launch(digest: str) -> Running:
         bundle, engine = await launcher.launch(digest)

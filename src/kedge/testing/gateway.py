@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from kedge.serve.gateway.ports import GatewayOptions, Ports
 from kedge.serve.gateway.routing import Running
 from kedge.testing.clock import FixedClock
 from kedge.testing.engines import EchoEngine
-from kedge.testing.traces import MemoryTraces
+from kedge.testing.traces import MemoryFeedback, MemoryTraces
 
 SECRET = b"a secret for tests"
 KEY = "kdg_" + "k" * 43
@@ -119,6 +119,8 @@ class MemoryGateway:
     keys: list[Key] = field(default_factory=list)
     beats: list[Heartbeat] = field(default_factory=list)
     traces: MemoryTraces = field(default_factory=MemoryTraces)
+    feedback: MemoryFeedback = field(default_factory=MemoryFeedback)
+    watch: Callable[[], bool] | None = None
     clock: FixedClock = field(default_factory=FixedClock)
     engines: list[InProcess] = field(default_factory=list)
     down: KedgeError | None = None
@@ -133,6 +135,8 @@ class MemoryGateway:
             beat=self.beats.append,
             traces=self.traces,
             clock=self.clock,
+            hear=self.feedback.add,
+            watch=self.watch,
         )
         return assemble(GatewayOptions(endpoint="words", model="words", secret=SECRET, settings=self.settings), ports)
 
