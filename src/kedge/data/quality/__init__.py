@@ -1,0 +1,1 @@
+"""What makes a text worth learning from: counts of each text, and rules that read them."""
