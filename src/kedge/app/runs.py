@@ -12,6 +12,7 @@ from kedge.app.project import Project
 from kedge.app.records import CodeMemory, LedgerRecords
 from kedge.config import Config
 from kedge.core.errors import Invalid, NotFound
+from kedge.core.hashing import digest_of
 from kedge.core.ledger import RunQuery
 from kedge.core.ports import Progress, Silent
 from kedge.core.run import Point, Run
@@ -21,10 +22,10 @@ from kedge.pipeline.execute import Site, execute
 from kedge.pipeline.lock import hold
 from kedge.pipeline.order import order, select
 from kedge.pipeline.plan import Planner, plan
-from kedge.pipeline.types import Circumstances, Executor, Node, PipelineResult, Plan, Stage
+from kedge.pipeline.types import Circumstances, Executor, Node, PipelineResult, Plan, PlannedStep, Stage
 from kedge.plugins import catalogue, find_versions
 
-__all__ = ["PipelineResult", "Plan", "RunView", "explain", "facts", "listing", "run", "search", "show"]
+__all__ = ["PipelineResult", "Plan", "RunView", "explain", "facts", "listing", "run", "run_one", "search", "show"]
 
 SILENT = Silent()
 
@@ -64,6 +65,37 @@ def run(
         records.close_dead()
         line = _line(project, records, stages=stages, sets=sets, force=force)
         return execute(line.nodes, line.planner, records, _site(project, line, executor), progress)
+
+
+def run_one(
+    project: Project, stage: Stage, inputs: Mapping[str, str], *, force: bool = False, progress: Progress = SILENT
+) -> PipelineResult:
+    """Run a stage that the project file does not name, on artifacts that are on record; skipped when it is known.
+
+    `Failed` when it fails; `Conflict` while another process does the very same.
+    """
+    locks = project.state / "cache" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = locks / digest_of([stage.name, stage.spec.digest, dict(inputs)]).removeprefix("sha256:")[:32]
+    with hold(lock, now=project.clock.now()), closing(LedgerRecords(project)) as records:
+        records.close_dead()
+        memory = CodeMemory(project.state / "cache" / "code")
+        look = Surroundings(project.root, find_versions).look
+        forced = {stage.name} if force else set()
+        planner = _Fed(records, look, modules=memory.modules, forced=forced)
+        planner.inputs = inputs
+        line = _Line(nodes=(Node(stage=stage, sources={}),), planner=planner, memory=memory)
+        return execute(line.nodes, planner, records, _site(project, line, "local"), progress)
+
+
+class _Fed(Planner):
+    """Decides about a stage whose inputs are given, and made by no stage."""
+
+    inputs: Mapping[str, str] = {}
+
+    def decide(self, node: Node, inputs: Mapping[str, str]) -> tuple[PlannedStep, Circumstances]:
+        """What happens to the stage on the inputs that it is given."""
+        return super().decide(node, {**inputs, **self.inputs})
 
 
 def explain(project: Project, *, stages: Sequence[str] = (), sets: Sequence[str] = (), force: bool = False) -> Plan:

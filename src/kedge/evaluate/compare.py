@@ -1,30 +1,51 @@
-"""Asks whether B is better than A on the same cases, by a paired test and an interval."""
+"""Asks whether B is better than A on the same cases, by a paired test and an interval.
+
+Several metrics are several chances to be wrong: their p-values are corrected by Holm's method (1979, Scandinavian Journal
+of Statistics 6), so that the chance of any false claim among them stays below alpha.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from kedge.core.errors import Invalid
-from kedge.core.evaluation import Interval, Outcome
-from kedge.evaluate.needed import more_pairs
-from kedge.statistics.paired import difference_interval, discordance, is_binary, mcnemar, score_test, sign_flips
+from kedge.core.evaluation import Interval, Outcome, sum_up
+from kedge.evaluate.needed import cases_to_see, more_pairs, spread_of
+from kedge.statistics.intervals import Floats
+from kedge.statistics.paired import (
+    PairedTest,
+    difference_interval,
+    discordance,
+    holm,
+    is_binary,
+    paired_test,
+    span,
+)
 from kedge.statistics.power import smallest_difference
+
+SEEN = 0.03  # of the range of a score: the difference whose cost in cases is told unless another is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """Is B better than A by more than `margin`, at significance `alpha`? A negative margin asks whether B is no worse
-    than that. `lower`: smaller scores are better."""
+    than that. `lower`: smaller scores are better. `see`: the difference to tell the cost of, in cases (0: 3 % of the
+    scores' range)."""
 
     metric: str = ""
     margin: float = 0.0
     alpha: float = 0.05
     lower: bool = False
+    see: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.alpha < 0.5:
             raise Invalid(f"alpha must lie between 0 and 0.5, not {self.alpha}", hint="the usual one is 0.05")
+        if self.see < 0.0:
+            raise Invalid(f"the difference to see must be positive, not {self.see}", hint="as 0.03 for 3 points")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +53,9 @@ class Comparison:
     """The answer. `difference` is the mean of B minus that of A with its 95 % `interval`; `p` is two-sided.
 
     `needed` is the estimated number of pairs that would decide (0 when decided); `visible` the smallest difference that
-    as many pairs as there are can show (0 where it cannot be said); `only_a` and `only_b` count unpaired cases.
+    as many pairs as there are can show (0 where it cannot be said); `see_needed` the pairs that would show `see`;
+    `only_a` and `only_b` count unpaired cases. A decision needs `p_holm`, which is p corrected for the metrics compared
+    together, and `guard`, which allows for rare cases not seen, to be at most alpha.
     """
 
     verdict: Outcome
@@ -48,10 +71,31 @@ class Comparison:
     margin: float
     alpha: float
     lower: bool = False
+    p_holm: float = 1.0
+    guard: float = 0.0
     visible: float = 0.0
+    see: float = 0.0
+    see_needed: int = 0
     only_a: int = 0
     only_b: int = 0
     groups: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """The scores of both on the cases that both have, and each case's group where cases share groups."""
+
+    question: Question
+    first: Floats
+    second: Floats
+    members: Sequence[str] | None = None
+    only_a: int = 0
+    only_b: int = 0
+
+    @property
+    def margin(self) -> float:
+        """The difference, B minus A, that parts better from not."""
+        return -self.question.margin if self.question.lower else self.question.margin
 
 
 def compare(
@@ -59,37 +103,76 @@ def compare(
 ) -> Comparison:
     """Compare two answerers by their scores a case. `groups` names the cluster of each case. `Invalid` without a case
     that both have."""
+    return answer([pair(a, b, question, groups=groups)])[0]
+
+
+def pair(
+    a: Mapping[str, float], b: Mapping[str, float], question: Question, *, groups: Mapping[str, str] | None = None
+) -> Pairs:
+    """The cases that both have, by id. `Invalid` if there is none."""
     shared = sorted(a.keys() & b.keys())
     if not shared:
         raise Invalid("A and B have no case in common", hint="they are paired by id: check that both use the same ids")
-    first, second = [a[case] for case in shared], [b[case] for case in shared]
-    members = _members(shared, groups)
+    return Pairs(
+        question=question,
+        first=np.array([a[case] for case in shared], dtype=np.float64),
+        second=np.array([b[case] for case in shared], dtype=np.float64),
+        members=_members(shared, groups),
+        only_a=len(a) - len(shared),
+        only_b=len(b) - len(shared),
+    )
+
+
+def answer(asked: Sequence[Pairs]) -> list[Comparison]:
+    """The answer to each question, all corrected for being asked together."""
+    tests = [
+        paired_test(pairs.first, pairs.second, difference=pairs.margin, groups=pairs.members) for pairs in asked
+    ]
+    corrected = holm([test.p for test in tests])
+    return [_answer(pairs, test, p) for pairs, test, p in zip(asked, tests, corrected, strict=True)]
+
+
+def overall(answers: Sequence[Comparison]) -> Outcome:
+    """Fail if one metric fails, else undecided if one is, else pass."""
+    return sum_up([each.verdict for each in answers])
+
+
+def _answer(pairs: Pairs, test: PairedTest, p_holm: float) -> Comparison:
+    question, first, second, members = pairs.question, pairs.first, pairs.second, pairs.members
     interval = difference_interval(first, second, groups=members)
-    deciding = difference_interval(first, second, groups=members, level=1 - question.alpha)
+    deciding = interval
+    if question.alpha != 0.05:
+        deciding = difference_interval(first, second, groups=members, level=1 - question.alpha)
     if question.lower:
         deciding = replace(deciding, value=-deciding.value, low=-deciding.high, high=-deciding.low)
-    test, p = _test(first, second, -question.margin if question.lower else question.margin, members)
-    verdict = _decide(deciding, question, p)
-    needed = 0
-    if verdict is Outcome.UNDECIDED:
-        needed = more_pairs(first, second, deciding, question.margin, grouped=members is not None)
+    verdict = _decide(deciding, question, max(p_holm, test.guard))
+    low, high = span(first, second)
+    see = question.see or SEEN * (high - low)
+    spread = spread_of(first, second)
+    grouped = members is not None
     return Comparison(
         verdict=verdict,
         difference=interval.value,
         interval=(interval.low, interval.high),
-        p=p,
-        n=len(shared),
-        needed=needed,
+        p=test.p,
+        n=len(first),
+        needed=more_pairs(first, second, deciding, question.margin, grouped=grouped)
+        if verdict is Outcome.UNDECIDED
+        else 0,
         metric=question.metric,
-        mean_a=sum(first) / len(first),
-        mean_b=sum(second) / len(second),
-        test=test,
+        mean_a=float(first.mean()),
+        mean_b=float(second.mean()),
+        test=test.name,
         margin=question.margin,
         alpha=question.alpha,
         lower=question.lower,
-        visible=_visible(first, second, question.alpha) if members is None else 0.0,
-        only_a=len(a) - len(shared),
-        only_b=len(b) - len(shared),
+        p_holm=p_holm,
+        guard=test.guard,
+        visible=0.0 if grouped else _visible(first, second, question.alpha),
+        see=see,
+        see_needed=0 if grouped else cases_to_see(see, spread, alpha=question.alpha),
+        only_a=pairs.only_a,
+        only_b=pairs.only_b,
         groups=len(set(members)) if members else 0,
     )
 
@@ -102,19 +185,6 @@ def _members(ids: Sequence[str], groups: Mapping[str, str] | None) -> list[str] 
     return members if len(set(members)) < len(members) else None
 
 
-def _test(
-    first: Sequence[float], second: Sequence[float], difference: float, members: Sequence[str] | None
-) -> tuple[str, float]:
-    """The two-sided p-value that the true difference is `difference`, and the name of the test."""
-    if members is None and is_binary(first) and is_binary(second):
-        pairs = discordance(first, second)
-        if difference == 0.0:
-            return "exact McNemar", mcnemar(pairs)
-        return "Tango's score", score_test(pairs, difference)
-    shifts = [b - a - difference for a, b in zip(first, second, strict=True)]
-    return ("sign flips of groups" if members else "sign flips"), sign_flips(shifts, groups=members)
-
-
 def _decide(interval: Interval, question: Question, p: float) -> Outcome:
     """By test and interval together, so that what is said never depends on which of the two one looks at."""
     if p <= question.alpha and interval.low > question.margin:
@@ -124,7 +194,7 @@ def _decide(interval: Interval, question: Question, p: float) -> Outcome:
     return Outcome.UNDECIDED
 
 
-def _visible(first: Sequence[float], second: Sequence[float], alpha: float) -> float:
+def _visible(first: Floats, second: Floats, alpha: float) -> float:
     """The smallest difference that so many pairs can show, at the discordance seen."""
     if not (is_binary(first) and is_binary(second)):
         return 0.0

@@ -107,8 +107,11 @@ def _sum_up(scorers: Sequence[Scorer], scored: _Scored) -> Iterator[MetricResult
         for name in (WHOLE, *sorted(group for group in groups if group != WHOLE)):
             places = groups[name]
             if tallies is not None and scorer.corpus is not None:
-                interval = corpus_interval(tallies[places], scorer.corpus.combine, bounds=scorer.bounds)
-                found, n = rounded(interval), len(places)
+                counted = tallies[places][tallies[places].any(axis=1)]
+                if not len(counted):
+                    continue
+                interval = corpus_interval(counted, scorer.corpus.combine, bounds=scorer.bounds)
+                found, n = rounded(interval), len(counted)
             else:
                 rows = (scored.results[place].scores for place in places)
                 scores = [score for score in rows if scorer.column in score]

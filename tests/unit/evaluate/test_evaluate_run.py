@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
@@ -10,7 +9,6 @@ from kedge.core.dataset import Row
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import Evaluation
 from kedge.core.generation import Likelihood
-from kedge.evaluate.answer import AT_ONCE, answer
 from kedge.evaluate.choose import choose
 from kedge.evaluate.report import read_cases, read_evaluation, read_verdict, write_evaluation
 from kedge.evaluate.run import Task, evaluate
@@ -20,7 +18,6 @@ from kedge.evaluate.slices import slicer
 from kedge.evaluate.types import MODEL, Answer, Scorer
 from kedge.statistics.intervals import wilson
 from kedge.testing.blobs import MemoryBlobs
-from kedge.testing.progress import RecordingProgress
 
 
 def make_rows(count: int) -> list[Row]:
@@ -126,42 +123,3 @@ def test_cases_are_chosen_by_row_id_and_a_larger_choice_holds_the_smaller() -> N
 def test_rows_without_a_target_are_no_cases() -> None:
     with pytest.raises(Invalid, match="no row with a target"):
         choose([Row(id="r", input="text", target="", source="s")], 5)
-
-
-class Asked:
-    """Answers with the input, and dies when told to."""
-
-    def __init__(self, dies_at: int = 10**9) -> None:
-        self.groups: list[int] = []
-        self._dies_at = dies_at
-
-    def __call__(self, rows: Sequence[Row]) -> list[Answer]:
-        if len(self.groups) == self._dies_at:
-            raise KeyboardInterrupt
-        self.groups.append(len(rows))
-        return [Answer(text=row.input) for row in rows]
-
-
-def test_answers_go_on_where_they_were_interrupted(tmp_path: Path) -> None:
-    rows, kept, progress = make_rows(2 * AT_ONCE + 7), tmp_path / "work" / "answers.jsonl", RecordingProgress()
-    with pytest.raises(KeyboardInterrupt):
-        answer(rows, Asked(dies_at=1), kept=kept, progress=progress)
-    with kept.open("ab") as file:
-        file.write(b'{"row": "torn')
-
-    second = Asked()
-    answers = answer(rows, second, kept=kept, progress=progress)
-
-    assert second.groups == [AT_ONCE, 7]
-    assert [each.text for each in answers] == [row.input for row in rows]
-    assert answer(rows, Asked(dies_at=0), kept=kept, progress=progress) == answers
-
-
-def test_answers_to_other_rows_are_not_used(tmp_path: Path) -> None:
-    kept = tmp_path / "answers.jsonl"
-    answer(make_rows(5), Asked(), kept=kept, progress=RecordingProgress())
-
-    again = Asked()
-    answer(list(reversed(make_rows(5))), again, kept=kept, progress=RecordingProgress())
-
-    assert again.groups == [5]

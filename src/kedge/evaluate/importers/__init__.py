@@ -1,0 +1,1 @@
+"""Evaluations that others made, read from their files, one file each."""
