@@ -6,25 +6,27 @@ import fcntl
 import importlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kedge.app.bound import bind
+from kedge.app.bound import bind, known_endpoint
 from kedge.app.project import Project
 from kedge.core.bundle import Bundle
-from kedge.core.errors import Broken
+from kedge.core.errors import Broken, Invalid
 from kedge.core.manifest import read_manifest
 from kedge.core.ports import TraceSink
 from kedge.core.release import Endpoint
-from kedge.core.settings import EndpointSettings
+from kedge.core.settings import EndpointSettings, ReplicaSettings
 from kedge.govern.keys import hash_key
 from kedge.registry.bundle import read_bundle
 from kedge.serve.gateway.parts import Gateway, assemble
 from kedge.serve.gateway.ports import GatewayOptions, Ports
 from kedge.serve.gateway.routing import Running
 from kedge.serve.gateway.run import Ready, run_gateway
+from kedge.serve.guards.open import open_guards
 from kedge.serve.launch import Launcher
 from kedge.store.traces.open import open_sink
 
@@ -62,6 +64,8 @@ def serve(
 def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink) -> Gateway:
     """A gateway wired to the project's stores."""
     ledger, secret = project.ledger, project.secret
+    serving = project.config.endpoints.get(endpoint.name) or EndpointSettings(model=endpoint.model)
+    open_guards(serving.guards)  # one that is not there is found out before anything is loaded
     launcher = Launcher(unpack=lambda digest: _unpack(project, digest, folder))
 
     async def launch(digest: str) -> Running:
@@ -75,7 +79,10 @@ def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink
         find_key=ledger.keys.find,
         beat=ledger.releases.beat,
         traces=sink,
+        usage=ledger.usage,
         clock=project.clock,
+        fallbacks={name: partial(ledger.releases.current, name) for name in _fallbacks(project, endpoint, serving)},
+        cache_folder=project.state / "cache",
         hear=project.feedback.add,
         watch=_watch(project, endpoint.name),
     )
@@ -85,10 +92,21 @@ def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink
         secret=secret,
         sticky=_sticky(project, endpoint.name),
         settings=project.config.gateway,
+        serving=serving,
+        tenants=project.config.tenants,
     )
     gateway = assemble(options, ports)
     launcher.restarted = gateway.metrics.restarts.inc
     return gateway
+
+
+def _fallbacks(project: Project, endpoint: Endpoint, serving: EndpointSettings) -> Sequence[str]:
+    """The endpoints that step in for this one. `NotFound` if one of them does not exist."""
+    for name in serving.fallbacks:
+        if name == endpoint.name:
+            raise Invalid("an endpoint cannot be its own fallback", address=name, hint="name another endpoint")
+        known_endpoint(project, name)
+    return serving.fallbacks
 
 
 def _watch(project: Project, endpoint: str) -> Callable[[], bool]:
@@ -104,6 +122,11 @@ def _watch(project: Project, endpoint: str) -> Callable[[], bool]:
         return changed
 
     return look
+
+
+def _replicas(project: Project, endpoint: str) -> ReplicaSettings:
+    settings = project.config.endpoints.get(endpoint)
+    return settings.replicas if settings is not None else ReplicaSettings()
 
 
 def _sticky(project: Project, endpoint: str) -> bool:

@@ -45,7 +45,8 @@ class CacheSettings:
     """`[endpoints.NAME.cache]`: answers that are given again, each to its own tenant and for its own bundle only.
 
     `exact` takes requests that are the same and whose answer is no matter of chance; `semantic` also those whose prompts
-    are as alike as `threshold`, in 0..1. Both memory and disk are bounded, in megabytes; 0 keeps nothing on disk.
+    are as alike as `threshold`, in 0..1, by the vectors of `embedder`: of n-grams, or those of the endpoint's own model.
+    Both memory and disk are bounded, in megabytes; 0 keeps nothing on disk.
     """
 
     mode: Literal["off", "exact", "semantic"] = "off"
@@ -53,6 +54,7 @@ class CacheSettings:
     memory: int = 32
     disk: int = 0
     threshold: float = 0.95
+    embedder: Literal["ngrams", "model"] = "ngrams"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

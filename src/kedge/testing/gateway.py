@@ -10,13 +10,13 @@ from typing import Any
 
 import msgspec
 
-from kedge.core.access import Key, Scope
+from kedge.core.access import Allowance, Key, Scope, Terms
 from kedge.core.bundle import Bundle
 from kedge.core.errors import KedgeError, Unavailable
 from kedge.core.generation import EngineFacts, GenerationRequest
 from kedge.core.ports import Engine
 from kedge.core.release import Heartbeat, Release, Role
-from kedge.core.settings import GatewaySettings
+from kedge.core.settings import EndpointSettings, GatewaySettings
 from kedge.serve.answers import Answering
 from kedge.serve.gateway.app import App
 from kedge.serve.gateway.parts import Gateway, assemble
@@ -25,6 +25,7 @@ from kedge.serve.gateway.routing import Running
 from kedge.testing.clock import FixedClock
 from kedge.testing.engines import EchoEngine
 from kedge.testing.traces import MemoryFeedback, MemoryTraces
+from kedge.testing.usage import MemoryUsage
 
 SECRET = b"a secret for tests"
 KEY = "kdg_" + "k" * 43
@@ -119,6 +120,9 @@ class MemoryGateway:
     keys: list[Key] = field(default_factory=list)
     beats: list[Heartbeat] = field(default_factory=list)
     traces: MemoryTraces = field(default_factory=MemoryTraces)
+    usage: MemoryUsage = field(default_factory=MemoryUsage)
+    serving: EndpointSettings = field(default_factory=lambda: EndpointSettings(model="words"))
+    tenants: dict[str, Allowance] = field(default_factory=dict)
     feedback: MemoryFeedback = field(default_factory=MemoryFeedback)
     watch: Callable[[], bool] | None = None
     clock: FixedClock = field(default_factory=FixedClock)
@@ -134,11 +138,20 @@ class MemoryGateway:
             find_key=self.find_key,
             beat=self.beats.append,
             traces=self.traces,
+            usage=self.usage,
             clock=self.clock,
             hear=self.feedback.add,
             watch=self.watch,
         )
-        return assemble(GatewayOptions(endpoint="words", model="words", secret=SECRET, settings=self.settings), ports)
+        options = GatewayOptions(
+            endpoint="words",
+            model="words",
+            secret=SECRET,
+            settings=self.settings,
+            serving=self.serving,
+            tenants=self.tenants,
+        )
+        return assemble(options, ports)
 
     def release(self, bundle: Bundle | KedgeError, *, role: Role = Role.STABLE, share: float = 1.0) -> Release:
         """Send a bundle to the endpoint as the next version; an error in its place is one that cannot load."""
@@ -159,7 +172,9 @@ class MemoryGateway:
         self.releases[role] = sent
         return sent
 
-    def add_key(self, secret: str = KEY, *, scopes: tuple[Scope, ...] = (Scope.ASK,)) -> Key:
+    def add_key(
+        self, secret: str = KEY, *, scopes: tuple[Scope, ...] = (Scope.ASK,), terms: Terms | None = None
+    ) -> Key:
         """Let a key in."""
         key = Key(
             id=f"key-{len(self.keys)}",
@@ -168,6 +183,7 @@ class MemoryGateway:
             scopes=scopes,
             created=self.clock.now(),
             by="user:test",
+            terms=terms or Terms(),
         )
         self.keys.append(key)
         return key

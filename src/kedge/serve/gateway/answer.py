@@ -1,4 +1,8 @@
-"""Answers one request: limits, lane, engine, receipt, trace. Each stage is a file of its own; this is their order."""
+"""Answers one request. Each stage is a file of its own; this is their order:
+
+limits, lane, charges (budgets), guards in, source (cache, flight or engine; attempts), guards out, reply (with its
+receipt), trace.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,29 @@ import asyncio
 
 from kedge.core.access import Key
 from kedge.core.errors import KedgeError
+from kedge.serve.gateway.attempts import attempts, hedge, is_engines_fault, worth_another
+from kedge.serve.gateway.charges import Charge, reserve
 from kedge.serve.gateway.errors import ApiError, api_error
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.reply import Asked, Reply, requests_of
 from kedge.serve.gateway.routing import STICKY, Lane, Routes
+from kedge.serve.gateway.screen import screen
 from kedge.serve.gateway.shadow import shadow
-from kedge.serve.gateway.source import ask
+from kedge.serve.gateway.source import find_source
 from kedge.serve.gateway.traces import Record
+from kedge.serve.guards.outflow import Guarded
+from kedge.serve.guards.watch import Minutes
 
 
 async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -> int:
     """Answer, keep the trace, and return the status. Raises what happened before an answer began."""
-    gateway.limits.enter(key)
+    gateway.limits.enter()
     gateway.deadlines.begin(exchange)
     try:
+        if not key.terms.opens_model(asked.model):
+            said = f"this API key does not open the model {asked.model[:80]!r}"
+            raise ApiError(403, said, code="insufficient_permissions", param="model")
         sticky = gateway.callers.name(exchange.header(STICKY) or asked.sticky, key.id)
         lane = choose_lane(gateway.follower.routes, gateway, asked.model, sticky)
         return await _answer(gateway, exchange, key, asked, lane)
@@ -31,20 +43,17 @@ async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -
 
 
 async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, lane: Lane) -> int:
+    """Charge the caller, answer, and keep the trace, whatever becomes of it."""
     settings = gateway.options.settings
     wish = asked.wish(lane.running)
     choices = len(asked.prompts) * wish.choices
+    charge = await reserve(gateway.budgets, gateway.options.serving.prices, key, asked, wish, lane.running)
     record = Record(trace=exchange.id, route=asked.route, key=key, prompt=asked.content, choices=choices)
-    record.bundle, record.role = lane.running.digest, lane.release.role
+    record.model = asked.model
+    if charge is not None:
+        exchange.add_headers(charge.ticket.headers)
     try:
-        requests = requests_of(asked, wish, exchange.id, prompt_limit=settings.max_prompt_tokens)
-        source = await ask(gateway, exchange, lane, requests)
-        record.bundle, record.role = source.lane.running.digest, source.lane.release.role
-        try:
-            await Reply(gateway, exchange, asked, wish, source.lane, record).serve(source.answers)
-        finally:
-            record.first_token = source.answers.began
-            source.close()
+        asked = await _try(gateway, exchange, asked, record, charge, lane)
     except (ApiError, KedgeError) as error:
         told = error if isinstance(error, ApiError) else api_error(error)
         record.status, record.error = told.status, told.message
@@ -54,10 +63,68 @@ async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, 
         record.status, record.error = 503, "the gateway stopped before the answer was finished"
         raise
     finally:
+        if charge is not None:
+            charge.settle(record)
         record.count(gateway.metrics)
         record.write(gateway.ports.traces, endpoint=gateway.options.endpoint, content=settings.trace_content)
     shadow(gateway, asked, record)
     return record.status
+
+
+async def _try(
+    gateway: Gateway, exchange: Exchange, asked: Asked, record: Record, charge: Charge | None, lane: Lane
+) -> Asked:
+    """Ask one engine after another, until one answers or nothing more can be done. What was asked, past the guards."""
+    gateway.retries.earn()
+    failure: KedgeError | ApiError | None = None
+    for candidate in attempts(gateway, lane):
+        record.role = lane.release.role if candidate is lane else "fallback"
+        try:
+            return await _attempt(gateway, exchange, asked, record, charge, candidate)
+        except (ApiError, KedgeError) as error:
+            if is_engines_fault(error):
+                gateway.breakers.failed(candidate.running)
+            if exchange.started or not worth_another(error):
+                raise
+            record.begin_again()
+            failure = error
+    assert failure is not None
+    raise failure
+
+
+async def _attempt(
+    gateway: Gateway, exchange: Exchange, asked: Asked, record: Record, charge: Charge | None, lane: Lane
+) -> Asked:
+    """Have one lane answer, past the guards before and behind it."""
+    wish = asked.wish(lane.running)
+    record.bundle, record.address, record.sampling = lane.running.digest, lane.address, wish.sampling
+    watch = gateway.guarding.of(lane.running)
+    if watch.inbound or watch.outbound:
+        record.minutes, record.prompt = Minutes(), ""
+        asked = screen(watch, asked, wish, record.minutes)
+        record.prompt = asked.content
+    limit = gateway.options.settings.max_prompt_tokens
+    if charge is not None and charge.prompt_limit:
+        limit = min(limit or charge.prompt_limit, charge.prompt_limit)
+    requests = requests_of(asked, wish, exchange.id, prompt_limit=limit)
+    if gateway.options.serving.hedge_seconds:
+        source = await hedge(gateway, exchange, lane, requests)
+    else:
+        source = await find_source(gateway, exchange, record.key.tenant, lane, requests)
+    record.bundle, record.address, record.cache = source.lane.running.digest, source.lane.address, source.cache
+    answers = source.answers
+    if watch.outbound:
+        assert record.minutes is not None
+        answers = Guarded(answers, watch, record.minutes, [request.id for request in requests])
+    exchange.aim(answers)
+    try:
+        await Reply(gateway, exchange, asked, wish, source.lane, record).serve(answers)
+    finally:
+        record.first_token = answers.began
+        source.close()
+    if not source.cache:
+        gateway.breakers.succeeded(source.lane.running)
+    return asked
 
 
 def choose_lane(routes: Routes, gateway: Gateway, model: str, sticky: str = "") -> Lane:

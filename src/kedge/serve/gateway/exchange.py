@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from kedge.core.errors import KedgeError
-from kedge.serve.answers import Answers
 from kedge.serve.gateway.errors import ApiError, Gone, Header
 
 Message = MutableMapping[str, Any]
@@ -17,11 +16,20 @@ Send = Callable[[Message], Awaitable[None]]
 JSON = (b"content-type", b"application/json")
 
 
+class Failing(Protocol):
+    """Answers that can be ended with an error."""
+
+    def fail(self, error: KedgeError) -> None:
+        """End them."""
+        ...
+
+
 class Exchange:
     """What was asked over HTTP, and the way to answer it. `id` names it in the response, the log and the trace."""
 
     __slots__ = (
         "_answers",
+        "_extra",
         "_receive",
         "_send",
         "_trouble",
@@ -39,9 +47,10 @@ class Exchange:
         self.path: str = scope["path"]
         self.raw_headers: Sequence[Header] = scope["headers"]
         self.started = False
+        self._extra: list[Header] = []
         self._receive = receive
         self._send = send
-        self._answers: Answers | None = None
+        self._answers: Failing | None = None
         self._trouble: KedgeError | None = None
         self._watch: asyncio.Task[None] | None = None
 
@@ -72,7 +81,7 @@ class Exchange:
             if not message.get("more_body", False):
                 return bytes(body)
 
-    def aim(self, answers: Answers) -> None:
+    def aim(self, answers: Failing) -> None:
         """Have these answers fail if the caller goes away or time runs out; at once if that has happened."""
         self._answers = answers
         if self._trouble is not None:
@@ -102,6 +111,15 @@ class Exchange:
             self._watch.cancel()
             self._watch = None
 
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Send a header with the response, in place of one of this name that was added before."""
+        self._extra = [header for header in self._extra if header[0] != name] if self._extra else []
+        self._extra.append((name, value))
+
+    def add_headers(self, headers: Sequence[Header]) -> None:
+        """Send headers with the response."""
+        self._extra += headers
+
     async def reply(self, status: int, body: bytes, headers: Sequence[Header] = (JSON,)) -> None:
         """Answer as a whole."""
         length = (b"content-length", str(len(body)).encode())
@@ -111,7 +129,7 @@ class Exchange:
     async def begin(self, status: int, headers: Sequence[Header]) -> None:
         """Send status and headers; the body follows in parts."""
         self.started = True
-        named = [*headers, (b"x-request-id", self.id.encode())]
+        named = [*headers, *self._extra, (b"x-request-id", self.id.encode())]
         await self._send({"type": "http.response.start", "status": status, "headers": named})
 
     async def part(self, body: bytes) -> None:

@@ -14,6 +14,7 @@ from kedge.serve.gateway.routing import Lane
 CONTENT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_GUARD_SECONDS = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
 
 class Metrics:
@@ -28,6 +29,16 @@ class Metrics:
         self.first_token = self._histogram("kedge_first_token_seconds", "From request to the first text of the answer.")
         self.restarts = self._counter("kedge_engine_restarts", "Engine processes started again after a crash.")
         self.swaps = self._counter("kedge_bundle_swaps", "Changes of the bundle that answers, by outcome.", "outcome")
+        self.hedges = self._counter("kedge_hedges", "Requests asked of two engines, by the one that won.", "winner")
+        self.guard_decisions = self._counter("kedge_guard_decisions", "Rulings of guards.", "guard", "side", "decision")
+        self.guard_seconds = Histogram(
+            "kedge_guard_seconds",
+            "How long a guard took for one ruling.",
+            ("guard", "side"),
+            buckets=_GUARD_SECONDS,
+            registry=self.registry,
+        )
+        self._guards: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self._answered: dict[tuple[str, int], Counter] = {}  # finding a child by its labels costs more than counting
         self._times: dict[str, tuple[Histogram, Histogram]] = {}
         self._read, self._made = self.tokens.labels("prompt"), self.tokens.labels("completion")
@@ -55,6 +66,15 @@ class Metrics:
             times[1].observe(first)
         self._read.inc(read)
         self._made.inc(made)
+
+    def observe_guard(self, guard: str, side: str, seconds: float, decision: str) -> None:
+        """One ruling of a guard."""
+        children = self._guards.get((guard, side, decision))
+        if children is None:
+            counter = self.guard_decisions.labels(guard, side, decision)
+            children = self._guards[guard, side, decision] = (counter, self.guard_seconds.labels(guard, side))
+        children[0].inc()
+        children[1].observe(seconds)
 
     def watch(self, name: str, help: str, read: Callable[[], float]) -> None:
         """A gauge read when it is asked for."""

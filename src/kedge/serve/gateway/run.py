@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import signal
 import socket
@@ -15,11 +16,13 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from kedge.core.errors import Unavailable
+from kedge.core.errors import KedgeError, Unavailable
 from kedge.serve.gateway.app import App
 from kedge.serve.gateway.health import Pulse
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.watch import watch
+
+logger = logging.getLogger(__name__)
 
 _KEEP_ALIVE = 75
 _BACKLOG = 2048
@@ -58,6 +61,8 @@ async def _run(gateway: Gateway, listener: socket.socket, ready: Callable[[Ready
     try:
         with signals.cancelling(asyncio.current_task()):
             await gateway.follower.start()
+            for fallback in gateway.fallbacks:
+                await fallback.look()
         await pulse.beat()
         server = _Server(_config(gateway), lambda: ready(_ready(gateway, url)))
         await _serve(gateway, server, listener, pulse)
@@ -68,7 +73,18 @@ async def _run(gateway: Gateway, listener: socket.socket, ready: Callable[[Ready
     finally:
         listener.close()
         await gateway.copies.close()
-        await gateway.follower.close()
+        for follower in (gateway.follower, *gateway.fallbacks):
+            await follower.close()
+        await _give_back(gateway)
+
+
+async def _give_back(gateway: Gateway) -> None:
+    """Leave nothing reserved that others could use."""
+    gateway.cache.close()
+    try:
+        await gateway.budgets.tidy(idle=0.0)
+    except KedgeError as error:
+        logger.warning("what was reserved could not be given back", extra={"error": error.message})
 
 
 async def _serve(gateway: Gateway, server: _Server, listener: socket.socket, pulse: Pulse) -> None:
@@ -76,6 +92,8 @@ async def _serve(gateway: Gateway, server: _Server, listener: socket.socket, pul
     background = [
         asyncio.create_task(gateway.follower.follow(gateway.options.settings.poll_seconds)),
         asyncio.create_task(pulse.run()),
+        asyncio.create_task(gateway.budgets.run()),
+        *(asyncio.create_task(each.follow(gateway.options.settings.poll_seconds)) for each in gateway.fallbacks),
         asyncio.create_task(watch(gateway, gateway.options.settings.watch_seconds)),
     ]
     for task in background:

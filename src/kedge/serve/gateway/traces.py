@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import msgspec
 
 from kedge.core.access import Key
+from kedge.core.bundle import Sampling
 from kedge.core.ports import TraceSink
 from kedge.core.release import Role
 from kedge.core.trace import Trace
 from kedge.serve.gateway.metrics import Metrics
+from kedge.serve.guards.watch import Minutes
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Record:
     """Gathers one request's facts while it is answered, and writes them once it is over."""
 
     __slots__ = (
+        "address",
         "answers",
         "bundle",
+        "cache",
+        "charged",
         "completion_tokens",
         "error",
         "first_token",
         "key",
+        "minutes",
+        "model",
         "parent",
         "prompt",
         "prompt_tokens",
         "role",
         "route",
+        "sampling",
         "started",
         "status",
         "trace",
@@ -42,12 +53,34 @@ class Record:
         self.bundle = ""
         self.role: str = Role.STABLE
         self.parent = ""
+        self.address = ""
+        self.cache = ""
+        self.model = ""
+        self.sampling: Sampling | None = None
+        self.minutes: Minutes | None = None
+        self.charged = 0
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.status = 200
         self.error = ""
         self.first_token = 0.0
         self.started = time.perf_counter()
+
+    def begin_again(self) -> None:
+        """Nothing of what was noted counts: somebody else is asked."""
+        self.answers = [[] for _ in self.answers]
+        self.prompt_tokens = self.completion_tokens = 0
+
+    def _detail(self) -> str:
+        """What is looked up by person: the version, the model asked for, the sampling, the guards and the cost."""
+        detail: dict[str, Any] = {"address": self.address, "model": self.model}
+        if self.sampling is not None:
+            detail["sampling"] = self.sampling
+        if self.minutes is not None and self.minutes.decisions:
+            detail["guards"] = list(self.minutes.decisions.values())
+        if self.charged:
+            detail["cost"] = self.charged / 1_000_000
+        return _encode(detail).decode()
 
     def add(self, choice: int, text: str) -> None:
         """A piece of an answer."""
@@ -84,7 +117,10 @@ class Record:
                 latency_ms=taken * 1000,
                 first_token_ms=(self.first_token - self.started) * 1000 if self.first_token else 0.0,
                 error=self.error,
+                tenant=self.key.tenant,
                 role=self.role,
+                cache=self.cache,
                 parent=self.parent,
+                detail=self._detail(),
             )
         )

@@ -39,7 +39,7 @@ class _Stage:
     def forget(self) -> None:
         """Keep no more of what has gone out than tells what follows."""
         spare = self._start - CONTEXT
-        if spare > CONTEXT and self._posted.name != "length":
+        if spare > CONTEXT:
             self._held = self._held[spare:]
             self._start -= spare
 

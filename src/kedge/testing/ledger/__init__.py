@@ -35,6 +35,7 @@ class LedgerConformance(
     ReleasesConformance,
     RolloutsConformance,
     KeysConformance,
+    UsageConformance,
     ReviewsConformance,
     AuditConformance,
     TransactionsConformance,

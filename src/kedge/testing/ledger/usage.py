@@ -54,8 +54,7 @@ class UsageConformance:
         taken: list[int] = []
 
         def take() -> None:
-            for _ in range(10):
-                taken.append(ledger.usage.reserve([make_want(least=7, most=7)])[0].units)
+            taken.extend(ledger.usage.reserve([make_want(least=7, most=7)])[0].units for _ in range(10))
 
         threads = [threading.Thread(target=take) for _ in range(4)]
         for thread in threads:

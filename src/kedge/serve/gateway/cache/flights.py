@@ -41,6 +41,11 @@ class Flight:
         self._task = asyncio.create_task(self._fly(answers, keep))
         self._task.add_done_callback(lambda _: landed())
 
+    def abandon(self, error: KedgeError) -> None:
+        """It does not depart."""
+        for member in list(self._members):
+            member.fail(error)
+
     async def _fly(self, answers: Answers, keep: Keep) -> None:
         try:
             while events := await answers.next():
