@@ -44,6 +44,8 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "status": Entry("kedge.cli.status", "Draw the whole line on one screen."),
         "runs": Entry("kedge.cli.runs", "List and search runs."),
         "show": Entry("kedge.cli.show", "Show a run with its curves, an artifact or a version."),
+        "evaluate": Entry("kedge.cli.evaluate", "Score a version, a bundle, an endpoint or a server."),
+        "review": Entry("kedge.cli.review", "Let people label cases, and hold judges against them."),
         "data": Entry("kedge.cli.data", "Look into datasets: versions, rows, profile."),
     },
     "Release": {
