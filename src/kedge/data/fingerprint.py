@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from kedge.core.hashing import digest_of
-from kedge.data.sources.files import open_file
+from kedge.data.sources.files import open_file, printable
 from kedge.data.types import SourceFile
 
 _Entry = tuple[list[int], str]  # size, time and inode; digest of the content
@@ -28,8 +28,8 @@ def fingerprint(files: Sequence[SourceFile], cache: Path) -> str:
     changed = False
     horizon = time.time_ns() - int(SETTLED * 1e9)
     for file in files:
-        path = os.fspath(file.path)
-        state = _state(path)
+        state = _state(os.fspath(file.path))
+        path = printable(os.fspath(file.path))
         entry = known.get(path)
         if entry is not None and entry[0] == state:
             content = entry[1]

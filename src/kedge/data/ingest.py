@@ -134,7 +134,7 @@ def _batches(
             rejects.append(item)
         else:
             _keep_medium(reading.folder / MEDIA, item)
-            media[item.digest] = None
+            media[item.digest.removeprefix("sha256:")] = None
         if len(rows) >= BATCH_ROWS or chars >= BATCH_CHARS or len(rejects) >= BATCH_ROWS:
             yield _passed(rows, rejects, stages)
             rows, rejects, chars = [], [], 0

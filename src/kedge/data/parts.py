@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from kedge.core.errors import Conflict
-from kedge.data.sources.files import open_file
+from kedge.data.sources.files import open_file, printable
 from kedge.data.types import BoundSource, SourceFile
 
 PART = 32 << 20  # bytes of a large file that are read at once
@@ -60,13 +60,12 @@ def cut(sources: Sequence[BoundSource], root: Path, cache: Path) -> list[Part]:
     horizon = time.time_ns() - int(SETTLED * 1e9)
     for at, bound in enumerate(sources):
         for file in bound.find(root):
-            key = f"{file.path}\0{bound.source.lines:d}"
+            lines = bool(bound.source.lines) and file.label.endswith(bound.source.lines)
+            key = f"{printable(os.fspath(file.path))}\0{lines:d}"
             state = state_of(file.path)
             entry = known.get(key)
             if entry is None or entry.state != state:
-                entry = Spans(
-                    state, [(s.begin, s.end, s.line, s.digest) for s in _spans(file.path, bound.source.lines)]
-                )
+                entry = Spans(state, [(s.begin, s.end, s.line, s.digest) for s in _spans(file.path, lines)])
             if state and state[1] < horizon:
                 fresh[key] = entry
             spans = [Span(*span) for span in entry.spans]
@@ -105,13 +104,18 @@ def state_of(path: Path) -> list[int]:
 def _spans(path: Path, lines: bool) -> Iterator[Span]:
     try:
         with open_file(path) as stream:
-            if lines and os.fstat(stream.fileno()).st_size > 2 * PART:
+            if lines and os.fstat(stream.fileno()).st_size > 2 * PART and _is_lines(stream.peek(8)):
                 yield from _lines(stream.fileno())
             else:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
                 yield Span(0, stream.tell(), 0, digest)
     except OSError as error:
         yield Span(0, 0, 0, f"unreadable: {error.strerror or error}")
+
+
+def _is_lines(start: bytes) -> bool:
+    """Whether it can be JSON Lines at all, whatever its name says."""
+    return start.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"")
 
 
 def _lines(descriptor: int) -> Iterator[Span]:

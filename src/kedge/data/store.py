@@ -110,7 +110,7 @@ def store(
         for segment in stored.segments
     }
     files |= {f"{title}{SUFFIX}": blob for title, blob in stored.ids.items()}
-    files |= {f"{MEDIA}{name.removeprefix('sha256:')}": path for name, path in rows.media().items()}
+    files |= {f"{MEDIA}{name}": path for name, path in rows.media().items()}
     files[REJECTS] = rejects
     artifact = write_artifact(blobs, ArtifactKind.DATASET, msgspec.to_builtins(manifest), files)
     rejects.unlink()

@@ -16,8 +16,9 @@ from kedge.core.errors import Invalid
 class SourceFile:
     """A file to read, and the name it goes by in rows: the same in whatever folder the data lies.
 
-    `data` holds the bytes when they are in memory already (a member of an archive, a part of a large file);
-    `line` and `offset` say how many lines and bytes of the file come before them.
+    `data` holds the bytes when they are in memory already (a part of a large file), `line` and `offset` say how many
+    lines and bytes of the file come before them. `stream` gives them when they come out of an archive, whose `budget`
+    counts them.
     """
 
     path: Path
@@ -25,6 +26,8 @@ class SourceFile:
     data: bytes | None = field(default=None, repr=False)
     line: int = 0
     offset: int = 0
+    stream: Any = field(default=None, repr=False, compare=False)
+    budget: Any = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +45,8 @@ class Source:
     `options` is a frozen dataclass. `find` lists the files, without opening any: `(options, project folder) -> files`.
     `read` names the function that reads one file, as `module:function`: `(file, options) -> iterator of Row | Reject | Medium`.
     It is looked up when needed, in several processes; whatever is in the file, it yields rejects and does not raise.
-    `suffixes` are the file names that `kedge data ingest` gives to this source. `lines` says that any run of whole
-    lines can be read for itself, so that large files are read in parts, all at once. `code` names the modules whose
+    `suffixes` are the file names that `kedge data ingest` gives to this source. `lines` are those of files in which
+    any run of whole lines can be read for itself, so that large ones are read in parts, all at once. `code` names the modules whose
     source decides what is read ("" = that of `read`).
     """
 
@@ -52,7 +55,7 @@ class Source:
     find: Callable[[Any, Path], list[SourceFile]]
     read: str
     suffixes: tuple[str, ...] = ()
-    lines: bool = False
+    lines: tuple[str, ...] = ()
     code: tuple[str, ...] = ()
 
 

@@ -31,7 +31,12 @@ def find_files(paths: str | Sequence[str], root: Path, suffixes: tuple[str, ...]
                 found.update((path / inner, str(label / inner)) for inner in walk(path, suffixes))
             else:
                 found[path] = str(label) if label.parts else path.name
-    return [SourceFile(path=path, label=label) for path, label in found.items()]
+    return [SourceFile(path=path, label=printable(label)) for path, label in found.items()]
+
+
+def printable(name: str) -> str:
+    """A file's name as text: bytes of it that are no UTF-8 are written as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _named(given: str, root: Path) -> Iterator[tuple[Path, PurePosixPath]]:
@@ -63,8 +68,20 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
 
 
 def open_source(file: SourceFile) -> BinaryIO:
-    """The bytes of a file to read, from memory if they are there. `OSError`."""
+    """The bytes of a file to read, from memory or an archive if they come from there. `OSError`."""
+    if file.stream is not None:
+        stream: BinaryIO = file.stream
+        return stream
     return io.BytesIO(file.data) if file.data is not None else open_file(file.path)
+
+
+def head(stream: BinaryIO, count: int) -> bytes:
+    """The first bytes of a stream that is at its beginning, and stays there."""
+    if isinstance(stream, BufferedReader):
+        return stream.peek(count)[:count]
+    start = stream.read(count)
+    stream.seek(0)
+    return start
 
 
 def open_file(path: Path) -> BufferedReader:

@@ -11,7 +11,8 @@ from typing import Any
 from kedge.core.dataset import Reject, Row
 from kedge.data.lines import Line, split_lines
 from kedge.data.rows import make_row, quarantine
-from kedge.data.sources.files import find_files, open_source
+from kedge.data.shapes.recognise import recognise
+from kedge.data.sources.files import find_files, head, open_source
 from kedge.data.strict import BOM, BadLine, parse_object
 from kedge.data.types import Source, SourceFile
 
@@ -53,9 +54,7 @@ def find(options: JsonlOptions, root: Path) -> list[SourceFile]:
 def read(file: SourceFile, options: JsonlOptions) -> Iterator[Row | Reject]:
     """A row a line, or a reject. Blank lines are nothing."""
     with open_source(file) as stream:
-        start = stream.read(4) if not file.offset else b""
-        stream.seek(0)
-        wide = next((name for mark, name in _WIDE_BOMS if start.startswith(mark)), "")
+        wide = wide_encoding(head(stream, 4)) if not file.offset else ""
         if wide:
             yield quarantine(f"{file.label}:1", "encoding", f"the file is in {wide}: convert it to UTF-8")
             return
@@ -65,6 +64,11 @@ def read(file: SourceFile, options: JsonlOptions) -> Iterator[Row | Reject]:
                 data = data.removeprefix(_UTF8_BOM)
             if data is None or data.strip():
                 yield _row(file, Line(line.number + file.line, line.offset + file.offset, line.size, data), options)
+
+
+def wide_encoding(start: bytes) -> str:
+    """The encoding that a byte order mark of more than one byte a character tells, or ""."""
+    return next((name for mark, name in _WIDE_BOMS if start.startswith(mark)), "")
 
 
 def _row(file: SourceFile, line: Line, options: JsonlOptions) -> Row | Reject:
@@ -81,7 +85,13 @@ def _row(file: SourceFile, line: Line, options: JsonlOptions) -> Row | Reject:
 
 
 def take_fields(values: Mapping[str, Any], source: str, input: str, target: str, tags: tuple[str, ...] | None) -> Row:
-    """The row that named values make. `BadLine`."""
+    """The row that named values make: by the fields named, else by the shape they are of. `BadLine`."""
+    shaped = None if input or target else recognise(values)
+    if shaped is not None:
+        kept = {
+            name: value for name, value in values.items() if name not in shaped.used and (tags is None or name in tags)
+        }
+        return make_row(input=shaped.input, target=shaped.target, source=source, tags={**kept, **shaped.tags})
     known = next((pair for pair in FIELDS if pair[0] in values), ("", ""))
     asked = input or known[0]
     answered = target or ("" if input else known[1])
@@ -115,5 +125,5 @@ SOURCE = Source(
     find=find,
     read="kedge.data.sources.jsonl:read",
     suffixes=(".jsonl", ".ndjson"),
-    lines=True,
+    lines=(".jsonl", ".ndjson"),
 )

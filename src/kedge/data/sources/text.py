@@ -10,9 +10,12 @@ from typing import Literal
 from kedge.core.dataset import Reject, Row
 from kedge.data.lines import split_lines
 from kedge.data.rows import make_row, quarantine
-from kedge.data.sources.files import find_files, open_source
+from kedge.data.sources.files import find_files, head, open_source
+from kedge.data.sources.jsonl import wide_encoding
 from kedge.data.strict import BOM, BadLine, decode_line
 from kedge.data.types import Source, SourceFile
+
+Unit = Literal["line", "paragraph", "file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +23,7 @@ class TextOptions:
     """What one row is; a piece over `max_chars` characters goes on in the next row."""
 
     path: str | tuple[str, ...] = ""
-    unit: Literal["line", "paragraph", "file"] = "paragraph"
+    unit: Unit = "paragraph"
     max_chars: int = 8_000
     max_line_bytes: int = 16 << 20
 
@@ -35,6 +38,10 @@ def read(file: SourceFile, options: TextOptions) -> Iterator[Row | Reject]:
     piece: list[str] = []
     begin = held = 0
     with open_source(file) as stream:
+        wide = wide_encoding(head(stream, 4))
+        if wide:
+            yield quarantine(f"{file.label}:1", "encoding", f"the file is in {wide}: convert it to UTF-8")
+            return
         for line in split_lines(stream, options.max_line_bytes):
             source = f"{file.label}:{line.number}"
             if line.data is None:

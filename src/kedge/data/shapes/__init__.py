@@ -1,0 +1,1 @@
+"""The shapes that examples come in, recognised and made one."""
