@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from kedge.core.errors import KedgeError
+from kedge.core.errors import KedgeError, Limited
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest
 
 
@@ -42,12 +42,15 @@ class Answers(Protocol):
 class Answering:
     """The events of one or several requests as they come. Left before the end, what is unfinished is cancelled."""
 
-    __slots__ = ("_cancel", "_error", "_events", "_patient", "_waiter", "began", "unfinished")
+    __slots__ = ("_cancel", "_ended", "_error", "_events", "_patient", "_waiter", "began", "unfinished")
 
-    def __init__(self, ids: Sequence[str], cancel: Callable[[list[str]], None]) -> None:
+    def __init__(
+        self, ids: Sequence[str], cancel: Callable[[list[str]], None], ended: Callable[[], None] | None = None
+    ) -> None:
         self.unfinished = set(ids)
         self.began = 0.0  # when the first event came, as `time.perf_counter` has it
         self._cancel = cancel
+        self._ended = ended  # called once, when nothing more can come
         self._events: list[GenerationEvent] = []
         self._waiter: asyncio.Future[None] | None = None
         self._error: KedgeError | None = None
@@ -62,6 +65,8 @@ class Answering:
         self._events.append(event)
         if event.finish:
             self.unfinished.discard(event.id)
+            if not self.unfinished:
+                self._end()
         if not (self._patient and self.unfinished):
             self._wake()
 
@@ -70,6 +75,7 @@ class Answering:
         if self.unfinished and self._error is None:
             self._error = error
             self._wake()
+            self._end()
 
     @property
     def waiting(self) -> bool:
@@ -102,10 +108,28 @@ class Answering:
         if self.unfinished:
             self._cancel(list(self.unfinished))
             self.unfinished.clear()
+            self._end()
+
+    def cancel_by(self, cancel: Callable[[list[str]], None]) -> None:
+        """From now on what is unfinished is cancelled like this: a request that waited has found its engine."""
+        self._cancel = cancel
+
+    def _end(self) -> None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
+            ended()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class Busy(Limited):
+    """More waits than can be answered in time. `seconds` is when it is worth asking again, by what was answered lately."""
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message, hint="ask again later, or give the endpoint more replicas")
+        self.seconds = seconds
 
 
 class Answerer(Protocol):

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,20 +54,40 @@ class Link(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._words: asyncio.Task[None] | None = None
         self._death: Unavailable | None = None
+        self._heard = 0.0  # when it last said anything
 
     @property
     def waiting(self) -> int:
         """How many requests have no event yet."""
         return sum(answering.waiting for answering in self._answering.values())
 
+    @property
+    def silent(self) -> float:
+        """For how many seconds nothing has come although something is under way."""
+        if not self._answering and not self._scoring:
+            return 0.0
+        return time.monotonic() - self._heard
+
+    @property
+    def up(self) -> bool:
+        """Whether it takes requests."""
+        return self._transport is not None
+
     def ask(self, requests: Sequence[GenerationRequest]) -> Answering:
         """Send requests. `Unavailable` if the process has ended."""
-        self._check()
         answering = Answering([request.id for request in requests], self._cancel)
+        self.take(requests, answering)
+        return answering
+
+    def take(self, requests: Sequence[GenerationRequest], answering: Answering) -> None:
+        """Send requests whose answers are awaited already. `Unavailable` if the process has ended."""
+        self._check()
+        answering.cancel_by(self._cancel)
+        if not self._answering:
+            self._heard = time.monotonic()  # silence counts from now
         for request in requests:
             self._answering[request.id] = answering
         self._send(Submit(requests=list(requests)))
-        return answering
 
     async def score(self, id: str, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
         """The likelihoods of completions. Raises what the engine raised."""
@@ -98,6 +119,11 @@ class Link(asyncio.Protocol):
         last = self.last_words[-1] if self.last_words else "without a word"
         return f"{last} (exit code {code})"
 
+    def kill(self) -> None:
+        """End a process that no longer answers; what is unfinished fails."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+
     async def close(self) -> None:
         """End the process, by force if it does not end by itself."""
         loading = not self.facts.name
@@ -127,6 +153,7 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass on what the engine says."""
+        self._heard = time.monotonic()
         for body in self._frames.feed(data):
             report = decode_report(body)
             match report:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from kedge.core.bundle import Bundle, Sampling
-from kedge.core.errors import KedgeError, Refused, Unavailable
+from kedge.core.errors import KedgeError, Unavailable
 from kedge.core.generation import EngineFacts, GenerationRequest
 from kedge.serve.answers import Answering
-from kedge.serve.link import Link, start_engine
+from kedge.serve.link import start_engine
 
 logger = logging.getLogger(__name__)
 
@@ -22,27 +23,87 @@ _WARM_UP = GenerationRequest(id="warm-up", sampling=Sampling(max_tokens=2), inpu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long things may take, in seconds: loading, waiting for a restart, and the pause before one (doubling, until
-    an engine has lived `steady` long)."""
+    """How long things may take, in seconds: loading, waiting for a restart, silence while something is under way, and the
+    pause before a restart (doubling, until an engine has lived `steady` long)."""
 
     start: float = 600.0
     restart: float = 30.0
+    silence: float = 120.0
     steady: float = 30.0
     first_pause: float = 0.1
     longest_pause: float = 10.0
 
 
+class Process(Protocol):
+    """A started engine process and the way to speak to it: `Link`, or a server of another maker."""
+
+    facts: EngineFacts
+    ended: asyncio.Event
+    process: asyncio.subprocess.Process | None
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have no event yet."""
+        ...
+
+    @property
+    def silent(self) -> float:
+        """For how many seconds nothing has come although something is under way."""
+        ...
+
+    @property
+    def up(self) -> bool:
+        """Whether it takes requests."""
+        ...
+
+    def ask(self, requests: Sequence[GenerationRequest]) -> Answering:
+        """Send requests. `Unavailable` if the process has ended."""
+        ...
+
+    def take(self, requests: Sequence[GenerationRequest], answering: Answering) -> None:
+        """Send requests whose answers are awaited already. `Unavailable` if the process has ended."""
+        ...
+
+    async def epitaph(self) -> str:
+        """How the process ended, once it has."""
+        ...
+
+    def kill(self) -> None:
+        """End a process that no longer answers; what is unfinished fails."""
+        ...
+
+    async def close(self) -> None:
+        """End the process, by force if it does not end by itself."""
+        ...
+
+
+class Start(Protocol):
+    """Starts a process for a bundle whose files lie in `folder`; it answers when this returns. Raises why it cannot."""
+
+    def __call__(self, bundle: Bundle, folder: Path, *, seconds: float) -> Coroutine[Any, Any, Process]:
+        """Within so many seconds."""
+        ...
+
+
 class Supervisor:
-    """An Answerer whose engine runs in a process of its own."""
+    """An Answerer whose engine runs in a process of its own, which `start` starts."""
 
     def __init__(
-        self, bundle: Bundle, folder: Path, *, patience: Patience | None = None, restarted: Callable[[], object] = int
+        self,
+        bundle: Bundle,
+        folder: Path,
+        *,
+        patience: Patience | None = None,
+        restarted: Callable[[], object] = int,
+        start: Start = start_engine,
     ) -> None:
+        self._start = start
+        self.changed: Callable[[], object] = int  # called when the engine comes up, goes down or does not start
         self._bundle = bundle
         self._folder = folder
         self._patience = patience or Patience()
         self._restarted = restarted
-        self._link: Link | None = None
+        self._link: Process | None = None
         self._up = asyncio.Event()
         self._tried = asyncio.Event()  # set and replaced after each attempt to start, whatever came of it
         self._failures = 0
@@ -57,12 +118,17 @@ class Supervisor:
     @property
     def healthy(self) -> bool:
         """Whether the process is up."""
-        return self._up.is_set()
+        return self._up.is_set() and self._link is not None and self._link.up
 
     @property
     def waiting(self) -> int:
         """How many requests it took whose answer has not begun."""
         return self._link.waiting if self._link is not None else 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether it went down and could not be started again so far."""
+        return self._failures > 0 and not self.healthy
 
     @property
     def pid(self) -> int:
@@ -82,6 +148,13 @@ class Supervisor:
         assert self._link is not None
         return self._link.ask(requests)
 
+    def take(self, requests: Sequence[GenerationRequest], answering: Answering) -> None:
+        """Send requests whose answers are awaited already. `Unavailable` unless it is healthy."""
+        if not self.healthy:
+            raise Unavailable("the engine is being restarted", hint="try again in a moment")
+        assert self._link is not None
+        self._link.take(requests, answering)
+
     async def close(self) -> None:
         """End the process."""
         self._closed = True
@@ -93,7 +166,7 @@ class Supervisor:
             await self._link.close()
 
     async def _bring_up(self) -> None:
-        link = await start_engine(self._bundle, self._folder, seconds=self._patience.start)
+        link = await self._start(self._bundle, self._folder, seconds=self._patience.start)
         try:
             await _warm(link)
         except BaseException:
@@ -102,6 +175,7 @@ class Supervisor:
         self._link = link
         self._up.set()
         self._wake()
+        self.changed()
 
     def _wake(self) -> None:
         """Tell whoever waits for the attempt under way."""
@@ -127,8 +201,9 @@ class Supervisor:
         pause = self._patience.first_pause
         while self._link is not None:
             born = time.monotonic()
-            await self._link.ended.wait()
+            await self._end_of(self._link)
             self._up.clear()
+            self.changed()
             if time.monotonic() - born > self._patience.steady:
                 pause = self._patience.first_pause
             said = await self._link.epitaph()
@@ -136,6 +211,17 @@ class Supervisor:
             while not await self._restart(pause):
                 pause = min(2 * pause, self._patience.longest_pause)
             pause = min(2 * pause, self._patience.longest_pause)
+
+    async def _end_of(self, link: Process) -> None:
+        """Wait until the process has ended; one that is silent for too long is killed."""
+        while not link.ended.is_set():
+            if link.silent > self._patience.silence:
+                logger.error("the engine says nothing any more and is killed", extra={"seconds": round(link.silent, 1)})
+                link.kill()
+            try:
+                await asyncio.wait_for(link.ended.wait(), self._patience.silence / 4)
+            except TimeoutError:
+                continue
 
     async def _restart(self, pause: float) -> bool:
         """Try once; whether it came up."""
@@ -146,39 +232,15 @@ class Supervisor:
         except KedgeError as error:
             self._failures += 1
             self._wake()
+            self.changed()
             logger.warning("the engine does not start", extra={"said": error.message, "failures": self._failures})
             return False
         self._failures = 0
         return True
 
 
-async def _warm(link: Link) -> None:
+async def _warm(link: Process) -> None:
     """Have it answer once, so that the first caller does not pay for what is done lazily."""
     answering = link.ask([_WARM_UP])
     while await answering.next():
         pass
-
-
-class Launcher:
-    """Loads bundles into supervised engines. `unpack` gives a bundle and its files by digest, and may block.
-
-    `restarted` is called each time an engine is started again.
-    """
-
-    def __init__(self, unpack: Callable[[str], tuple[Bundle, Path]], *, restarted: Callable[[], object] = int) -> None:
-        self.restarted = restarted
-        self._unpack = unpack
-
-    async def launch(self, digest: str) -> tuple[Bundle, Supervisor]:
-        """The bundle, and its engine warmed. Raises why it cannot be."""
-        bundle, folder = await asyncio.to_thread(self._unpack, digest)
-        if bundle.guards:
-            named = ", ".join(guard.name for guard in bundle.guards)
-            raise Refused(
-                f"the bundle names guards that this gateway cannot run: {named}",
-                address=digest,
-                hint="serve it with a version of kedge that has them, or make a bundle without",
-            )
-        supervisor = Supervisor(bundle, folder, restarted=self.restarted)
-        await supervisor.start()
-        return bundle, supervisor

@@ -11,10 +11,10 @@ import pytest
 from kedge.core.bundle import Bundle
 from kedge.core.errors import Refused
 from kedge.core.spec import Spec
-from kedge.serve.supervisor import Launcher
+from kedge.serve.launch import Launcher
 
 
 def test_a_bundle_with_guards_is_refused_rather_than_served_without(tmp_path: Path) -> None:
     bundle = replace(Bundle(model="x", engine=Spec(name="echo")), guards=(Spec(name="pii"),))
     with pytest.raises(Refused, match="cannot run: pii"):
-        asyncio.run(Launcher(lambda digest: (bundle, tmp_path)).launch("sha256:0"))
+        asyncio.run(Launcher(unpack=lambda digest: (bundle, tmp_path)).launch("sha256:0"))

@@ -72,7 +72,7 @@ def api_error(error: KedgeError) -> ApiError:
     if isinstance(error, Unauthenticated):
         return ApiError(401, error.message, code="invalid_api_key", headers=[(b"www-authenticate", b"Bearer")])
     if isinstance(error, Limited):
-        return limited(error.message, seconds=1, code="rate_limit_exceeded")
+        return limited(error.message, seconds=getattr(error, "seconds", 1), code="rate_limit_exceeded")
     if isinstance(error, Refused):
         return ApiError(403, error.message, code="insufficient_permissions")
     if isinstance(error, NotFound):
