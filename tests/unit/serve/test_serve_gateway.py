@@ -356,7 +356,7 @@ def test_models_are_listed_and_shown_with_their_bundle() -> None:
 
 def test_an_unknown_path_and_a_wrong_method_are_errors_in_the_apis_shape() -> None:
     async def act(caller: Caller, memory: MemoryGateway, gateway: Gateway) -> None:
-        missing = await caller.get("/v1/embeddings")
+        missing = await caller.get("/v1/files")
         assert (missing.status, missing.json["error"]["code"]) == (404, "not_found")
         wrong = await caller.get(CHAT)
         assert (wrong.status, wrong.headers["allow"]) == (405, "POST")

@@ -42,7 +42,11 @@ class KeyRing:
         match = _BEARER.fullmatch(exchange.header(b"authorization"))
         if match is None:
             raise Unauthenticated("an API key is needed: send the header 'Authorization: Bearer kdg_...'")
-        key = await self._look_up(self._hash(match[1]))
+        return await self.check_secret(match[1], scope)
+
+    async def check_secret(self, secret: str, scope: Scope) -> Key:
+        """The key with this secret. `Unauthenticated` if there is none; `Refused` if it does not open this."""
+        key = await self._look_up(self._hash(secret))
         now = self._clock.now()
         if key is None or not any(key.opens(each, now) for each in Scope):
             raise Unauthenticated("this API key is not valid")

@@ -13,8 +13,8 @@ from kedge.core.access import Key
 from kedge.core.generation import TokenChoice
 from kedge.serve.gateway.answer import answer
 from kedge.serve.gateway.asked import CommonBody, Count, Tops, Wish, read_body, wish_of
-from kedge.serve.gateway.errors import ApiError, invalid
-from kedge.serve.gateway.exchange import Exchange
+from kedge.serve.gateway.errors import ApiError, Header, invalid
+from kedge.serve.gateway.exchange import JSON, Exchange
 from kedge.serve.gateway.formats import Format, schema_of
 from kedge.serve.gateway.messages import Message
 from kedge.serve.gateway.parts import Gateway
@@ -56,6 +56,8 @@ _decoder = msgspec.json.Decoder(ChatBody)
 
 class ChatWriter:
     """How chat completions are written. `tools` are the names that count as calls."""
+
+    headers: Sequence[Header] = (JSON,)
 
     def __init__(self, head: Head, wish: Wish, *, tools: frozenset[str] = frozenset()) -> None:
         self._frame = Frame(

@@ -12,8 +12,8 @@ from kedge.core.access import Key
 from kedge.core.generation import TokenChoice
 from kedge.serve.gateway.answer import answer
 from kedge.serve.gateway.asked import CommonBody, Tops, Wish, read_body, wish_of
-from kedge.serve.gateway.errors import ApiError, invalid
-from kedge.serve.gateway.exchange import Exchange
+from kedge.serve.gateway.errors import ApiError, Header, invalid
+from kedge.serve.gateway.exchange import JSON, Exchange
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.reply import Asked, Head, Prompt, Said, Usage
 from kedge.serve.gateway.routing import Running
@@ -51,6 +51,8 @@ class Logprobs(msgspec.Struct):
 
 class CompletionWriter:
     """How completions are written."""
+
+    headers: Sequence[Header] = (JSON,)
 
     def __init__(self, head: Head, wish: Wish) -> None:
         self._frame = Frame(head, prefix="cmpl", whole="text_completion", chunk="text_completion", usage=wish.usage)
@@ -116,7 +118,7 @@ async def complete(gateway: Gateway, exchange: Exchange, key: Key) -> int:
 
 def asked_of(body: CompletionBody, gateway: Gateway, *, route: str = ROUTE) -> Asked:
     """What a body asks for. 400 for what cannot be."""
-    prompts = _prompts(body.prompt)
+    prompts = prompts_of(body.prompt)
     logprobs = None if body.logprobs is None or body.logprobs is False else int(body.logprobs)
     if body.max_tokens == 0 and not body.echo:
         raise invalid("'max_tokens' is only 0 with 'echo': true", param="max_tokens", code="invalid_value")
@@ -147,7 +149,7 @@ def asked_of(body: CompletionBody, gateway: Gateway, *, route: str = ROUTE) -> A
     )
 
 
-def _prompts(given: str | list[Any]) -> Sequence[Prompt]:
+def prompts_of(given: str | list[Any], *, param: str = "prompt") -> Sequence[Prompt]:
     """Every prompt: texts, or tokens. A list of numbers is one prompt."""
     if isinstance(given, str):
         return [given]
@@ -155,4 +157,4 @@ def _prompts(given: str | list[Any]) -> Sequence[Prompt]:
         return [given]
     if all(isinstance(prompt, str) for prompt in given) or all(isinstance(prompt, list) for prompt in given):
         return cast("list[Prompt]", given)
-    raise invalid("'prompt' mixes texts and tokens", param="prompt", code="invalid_value")
+    raise invalid(f"'{param}' mixes texts and tokens", param=param, code="invalid_value")

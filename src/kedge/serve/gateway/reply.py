@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from kedge.core.errors import KedgeError, Unavailable
 from kedge.core.generation import GenerationEvent, GenerationRequest, TokenChoice
 from kedge.serve.answers import Answers
 from kedge.serve.gateway.asked import Wish
-from kedge.serve.gateway.errors import ApiError, api_error, invalid
-from kedge.serve.gateway.exchange import JSON, Exchange
+from kedge.serve.gateway.errors import ApiError, Header, api_error, invalid
+from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.receipts import Issued, issue
 from kedge.serve.gateway.routing import Lane, Running
@@ -52,14 +52,18 @@ class Said:
 
 
 class Writer(Protocol):
-    """Writes one answer in a route's words: as a whole, or as the parts of a stream in the order of these methods.
+    """Writes one answer in a route's words: the bytes to send. `headers` are read after `whole`."""
 
-    What it gives are the bytes to send; `place` counts the choices of all prompts.
-    """
+    headers: Sequence[Header]
 
     def whole(self, said: Sequence[Said], usage: Usage) -> bytes:
         """The body of an answer that is not streamed."""
         ...
+
+
+class StreamWriter(Writer, Protocol):
+    """Writes an answer as the parts of a stream too, in the order of these methods; what a route that never wishes for
+    a stream does without. `place` counts the choices of all prompts."""
 
     def opening(self) -> bytes:
         """What a stream begins with."""
@@ -167,27 +171,28 @@ class Reply:
             for place, answer in enumerate(self._record.answers)
         ]
         body = self._writer.whole(said, self._usage)
-        await self._exchange.reply(200, body, [JSON, self._issued.header])
+        await self._exchange.reply(200, body, [*self._writer.headers, self._issued.header])
 
     async def _stream(self, answering: Answers) -> None:
+        writer = cast("StreamWriter", self._writer)
         events = await answering.next()
-        pieces = self._pieces(events)  # an error that comes first is raised here, before the status is sent
+        pieces = self._pieces(writer, events)  # an error that comes first is raised here, before the status is sent
         await self._exchange.begin(200, [EVENTS, _NO_CACHE, self._issued.header])
-        pieces.insert(0, self._writer.opening())
+        pieces.insert(0, writer.opening())
         try:
             while events:
                 await self._exchange.part(b"".join(pieces))
                 events = await answering.next()
-                pieces = self._pieces(events)
+                pieces = self._pieces(writer, events)
         except (ApiError, KedgeError) as error:
             told = error if isinstance(error, ApiError) else api_error(error)
-            await self._exchange.part(self._writer.broken(told))
+            await self._exchange.part(writer.broken(told))
             await self._exchange.end()
             raise
-        await self._exchange.part(self._writer.closing(self._usage))
+        await self._exchange.part(writer.closing(self._usage))
         await self._exchange.end()
 
-    def _pieces(self, events: Sequence[GenerationEvent]) -> list[bytes]:
+    def _pieces(self, writer: StreamWriter, events: Sequence[GenerationEvent]) -> list[bytes]:
         """Events as parts of the stream, what came together for one choice in one; the last end of all is told so."""
         texts: dict[int, str] = {}
         tokens: dict[int, tuple[TokenChoice, ...]] = {}
@@ -200,10 +205,10 @@ class Reply:
         done = len(self._finish) == len(self._places)
         for place, text in texts.items():
             if text or place in tokens:
-                pieces.append(self._writer.piece(place, text, tokens.get(place, ())))
+                pieces.append(writer.piece(place, text, tokens.get(place, ())))
             finish = self._finish.get(place)
             if finish is not None:
-                pieces.append(self._writer.finish(place, finish, last=done and place == max(texts)))
+                pieces.append(writer.finish(place, finish, last=done and place == max(texts)))
         return pieces
 
     def _take(self, event: GenerationEvent) -> int:

@@ -8,6 +8,7 @@ import msgspec
 
 from kedge.core.generation import TokenChoice
 from kedge.serve.gateway.errors import ApiError
+from kedge.serve.gateway.receipts import Issued
 from kedge.serve.gateway.reply import Head, Usage
 
 encode = msgspec.json.encode
@@ -22,7 +23,7 @@ class Frame:
 
     def __init__(self, head: Head, *, prefix: str, whole: str, chunk: str, usage: bool) -> None:
         issued = head.issued
-        self.receipt = encode({"receipt": issued.receipt, "bundle": issued.bundle, "trace": issued.trace})
+        self.receipt = receipt_of(issued)
         named = b'","created":%d,"model":%s,"system_fingerprint":"fp_%s","choices":[' % (
             head.created,
             encode(head.model),
@@ -48,6 +49,12 @@ class Frame:
         if not self._usage:
             return DONE
         return b'%s],"usage":%s,"kedge":%s}\n\n%s' % (self._chunk, usage_of(usage), self.receipt, DONE)
+
+
+def receipt_of(issued: Issued) -> bytes:
+    """The field `kedge`."""
+    said = f'{{"receipt":"{issued.receipt}","bundle":"{issued.bundle}","trace":"{issued.trace}"}}'
+    return said.encode()
 
 
 def broken(error: ApiError) -> bytes:
