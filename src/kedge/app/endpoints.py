@@ -14,6 +14,7 @@ from typing import Any
 
 from kedge.app.bound import bind, known_endpoint
 from kedge.app.project import Project
+from kedge.config import resolve_secret
 from kedge.core.bundle import Bundle
 from kedge.core.errors import Broken, Invalid
 from kedge.core.manifest import read_manifest
@@ -86,10 +87,12 @@ def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink
         hear=project.feedback.add,
         watch=_watch(project, endpoint.name),
     )
+    container = project.config.gateway.container_key
     options = GatewayOptions(
         endpoint=endpoint.name,
         model=endpoint.model,
         secret=secret,
+        container_key=resolve_secret(container, root=project.root) if container else "",
         sticky=_sticky(project, endpoint.name),
         settings=project.config.gateway,
         serving=serving,

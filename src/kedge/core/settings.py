@@ -128,7 +128,8 @@ class GatewaySettings:
 
     `max_waiting` requests are under way at once. An engine that has failed `breaker_failures` times in a row is left
     alone for `breaker_seconds`. Of the requests of a minute a share of `retry_share` may be asked again, before the first
-    of their answer was sent.
+    of their answer was sent. `container_key` refers to the API key, `env:NAME` or `file:PATH`, that SageMaker's `/ping`
+    and `/invocations` run as ("" switches these paths off).
     """
 
     max_body_bytes: int = 1_000_000
@@ -147,6 +148,7 @@ class GatewaySettings:
     poll_seconds: float = 0.2
     watch_seconds: float = 1.0
     trace_content: bool = True
+    container_key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
