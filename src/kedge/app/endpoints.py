@@ -20,7 +20,7 @@ from kedge.core.errors import Broken, Invalid
 from kedge.core.manifest import read_manifest
 from kedge.core.ports import TraceSink
 from kedge.core.release import Endpoint
-from kedge.core.settings import EndpointSettings, ReplicaSettings
+from kedge.core.settings import EndpointSettings
 from kedge.govern.keys import hash_key
 from kedge.registry.bundle import read_bundle
 from kedge.serve.gateway.parts import Gateway, assemble
@@ -67,7 +67,11 @@ def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink
     ledger, secret = project.ledger, project.secret
     serving = project.config.endpoints.get(endpoint.name) or EndpointSettings(model=endpoint.model)
     open_guards(serving.guards)  # one that is not there is found out before anything is loaded
-    launcher = Launcher(unpack=lambda digest: _unpack(project, digest, folder))
+    launcher = Launcher(
+        unpack=lambda digest: _unpack(project, digest, folder),
+        settings=serving.replicas,
+        secret=lambda reference: resolve_secret(reference, root=project.root),
+    )
 
     async def launch(digest: str) -> Running:
         bundle, engine = await launcher.launch(digest)
@@ -125,11 +129,6 @@ def _watch(project: Project, endpoint: str) -> Callable[[], bool]:
         return changed
 
     return look
-
-
-def _replicas(project: Project, endpoint: str) -> ReplicaSettings:
-    settings = project.config.endpoints.get(endpoint)
-    return settings.replicas if settings is not None else ReplicaSettings()
 
 
 def _sticky(project: Project, endpoint: str) -> bool:
