@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +20,8 @@ from kedge.core.release import Heartbeat, Release, Role
 from kedge.core.settings import EndpointSettings, GatewaySettings
 from kedge.serve.answers import Answering
 from kedge.serve.gateway.app import App
+from kedge.serve.gateway.errors import Gone
+from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway, assemble
 from kedge.serve.gateway.ports import GatewayOptions, Ports
 from kedge.serve.gateway.routing import Running
@@ -215,7 +218,7 @@ class MemoryGateway:
 
 
 class Caller:
-    """Calls a gateway over ASGI, as an HTTP server would."""
+    """Calls a gateway without a connection, as its HTTP server would."""
 
     def __init__(self, gateway: Gateway, *, key: str = KEY) -> None:
         self._app = App(gateway)
@@ -231,42 +234,62 @@ class Caller:
         return await self.send("POST", path, data, key=key)
 
     async def send(
-        self, method: str, path: str, body: bytes, *, key: str | None = None, leave: asyncio.Event | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        *,
+        key: str | None = None,
+        leave: asyncio.Event | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Any request. The caller goes away when `leave` is set."""
         secret = self._key if key is None else key
-        headers = [(b"content-length", str(len(body)).encode())]
+        sent = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
         if secret:
-            headers.append((b"authorization", f"Bearer {secret}".encode()))
-        connection = _Connection(body, leave or asyncio.Event())
-        scope = {"type": "http", "method": method, "path": path, "headers": headers}
-        await self._app(scope, connection.receive, connection.send)
-        return connection.response()
+            sent.setdefault(b"authorization", f"Bearer {secret}".encode())
+        wire = _Wire()
+        exchange = Exchange(wire, id=f"{secrets.randbits(128):032x}", method=method, path=path, headers=sent, body=body)
+        leaving = asyncio.create_task(_leave(exchange, leave)) if leave is not None else None
+        await self._app(exchange)
+        if leaving is not None:
+            leaving.cancel()
+        return wire.response()
 
 
-class _Connection:
-    """One request and what came back on it."""
+async def _leave(exchange: Exchange, leave: asyncio.Event) -> None:
+    await leave.wait()
+    exchange.fail(Gone("the caller went away"))
 
-    def __init__(self, body: bytes, leave: asyncio.Event) -> None:
-        self._body: bytes | None = body
-        self._leave = leave
-        self._sent: list[Mapping[str, Any]] = []
 
-    async def receive(self) -> dict[str, Any]:
-        if self._body is not None:
-            body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
-        await self._leave.wait()
-        return {"type": "http.disconnect"}
+class _Wire:
+    """Keeps what is sent."""
 
-    async def send(self, message: Mapping[str, Any]) -> None:
-        self._sent.append(message)
+    def __init__(self) -> None:
+        self._status = 0
+        self._headers: Sequence[tuple[bytes, bytes]] = ()
+        self._parts: list[bytes] = []
+
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes | None) -> None:
+        self._status, self._headers = status, headers
+        if body is not None:
+            self._parts.append(body)
+
+    def part(self, body: bytes) -> None:
+        self._parts.append(body)
+
+    def end(self) -> None:
+        self._parts.append(b"")
+
+    def drain(self) -> None:
+        return None
+
+    def cut(self) -> None:
+        return None
 
     def response(self) -> Response:
-        start, *rest = self._sent
-        parts = tuple(bytes(message["body"]) for message in rest)
-        headers = {name.decode(): value.decode() for name, value in start["headers"]}
-        return Response(status=start["status"], headers=headers, body=b"".join(parts), parts=parts)
+        headers = {name.decode(): value.decode() for name, value in self._headers}
+        return Response(status=self._status, headers=headers, body=b"".join(self._parts), parts=tuple(self._parts))
 
 
 def hash_key(key: str) -> str:

@@ -1,15 +1,13 @@
-"""The gateway as an ASGI application: finds the route, checks the key, and turns every error into the API's shape."""
+"""What happens to every request: finds the route, checks the key, and turns every error into the API's shape."""
 
 from __future__ import annotations
 
 import logging
-import random
-import secrets
 
 from kedge.core.access import Key, Scope
 from kedge.core.errors import KedgeError
 from kedge.serve.gateway.errors import ApiError, api_error
-from kedge.serve.gateway.exchange import JSON, Exchange, Message, Receive, Send
+from kedge.serve.gateway.exchange import JSON, Exchange
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.routes import OPEN, ROUTES, Route, name_of
 
@@ -17,18 +15,13 @@ logger = logging.getLogger(__name__)
 
 
 class App:
-    """Serves one gateway over ASGI."""
+    """Answers the requests of one gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
         self.gateway = gateway
-        self._draw = random.Random(
-            secrets.randbits(256)
-        )  # ids must differ, not be secret; asking the system costs 30 us
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
         """Answer one request."""
-        assert scope["type"] == "http"
-        exchange = Exchange(scope, receive, send, id=f"{self._draw.getrandbits(128):032x}")
         name = name_of(exchange.path)
         try:
             status = await self._answer(exchange, name)

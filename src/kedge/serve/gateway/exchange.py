@@ -1,19 +1,38 @@
-"""One HTTP request and its response, over ASGI."""
+"""One HTTP request and its response, apart from the connection that carries them."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Protocol
 
 from kedge.core.errors import KedgeError
-from kedge.serve.gateway.errors import ApiError, Gone, Header
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from kedge.serve.gateway.errors import ApiError, Header
 
 JSON = (b"content-type", b"application/json")
+
+
+class Wire(Protocol):
+    """Carries one response to its caller."""
+
+    def start(self, status: int, headers: Sequence[Header], body: bytes | None) -> None:
+        """Send status and headers, with the whole body, or (None) with a body in parts to follow."""
+        ...
+
+    def part(self, body: bytes) -> None:
+        """Send a part of the body."""
+        ...
+
+    def end(self) -> None:
+        """The body is complete."""
+        ...
+
+    def drain(self) -> Awaitable[None] | None:
+        """What to wait for before more is sent, if the caller reads slower than we write. Raises `Gone`."""
+        ...
+
+    def cut(self) -> None:
+        """Wait no longer for a caller who does not read."""
+        ...
 
 
 class Failing(Protocol):
@@ -29,65 +48,47 @@ class Exchange:
 
     __slots__ = (
         "_answers",
+        "_body",
         "_extra",
-        "_receive",
-        "_send",
+        "_headers",
         "_trouble",
-        "_watch",
+        "_wire",
         "id",
         "method",
         "path",
-        "raw_headers",
         "started",
     )
 
-    def __init__(self, scope: Message, receive: Receive, send: Send, *, id: str) -> None:
+    def __init__(
+        self, wire: Wire, *, id: str, method: str, path: str, headers: dict[bytes, bytes], body: bytes
+    ) -> None:
         self.id = id
-        self.method: str = scope["method"]
-        self.path: str = scope["path"]
-        self.raw_headers: Sequence[Header] = scope["headers"]
+        self.method = method
+        self.path = path
         self.started = False
+        self._wire = wire
+        self._headers = headers
+        self._body = body
         self._extra: list[Header] = []
-        self._receive = receive
-        self._send = send
         self._answers: Failing | None = None
         self._trouble: KedgeError | None = None
-        self._watch: asyncio.Task[None] | None = None
 
     def header(self, name: bytes) -> str:
         """The value of a header ("" if it is absent); of several the first."""
-        return next((value.decode("latin-1") for key, value in self.raw_headers if key == name), "")
+        value = self._headers.get(name)
+        return value.decode("latin-1") if value else ""
 
     async def body(self, *, limit: int, seconds: float) -> bytes:
-        """The whole body. 413 beyond `limit` bytes, 408 if it does not come in time."""
-        announced = self.header(b"content-length")
-        if announced.isdecimal() and int(announced) > limit:
-            raise _too_large(limit)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._read(limit)
-        except TimeoutError as error:
-            raise ApiError(408, f"the body did not arrive within {seconds:g} seconds", code="body_timeout") from error
-
-    async def _read(self, limit: int) -> bytes:
-        body = bytearray()
-        while True:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                raise Gone("the caller went away")
-            body += message.get("body", b"")
-            if len(body) > limit:
-                raise _too_large(limit)
-            if not message.get("more_body", False):
-                return bytes(body)
+        """The whole body. 413 beyond `limit` bytes; the connection has seen to it that it came in time."""
+        if len(self._body) > limit:
+            raise too_large(limit)
+        return self._body
 
     def aim(self, answers: Failing) -> None:
         """Have these answers fail if the caller goes away or time runs out; at once if that has happened."""
         self._answers = answers
         if self._trouble is not None:
             answers.fail(self._trouble)
-        elif self._watch is None:
-            self._watch = asyncio.create_task(self._wait_gone())
 
     def fail(self, error: KedgeError) -> None:
         """End what is being answered with an error."""
@@ -97,23 +98,16 @@ class Exchange:
 
     def cut(self) -> None:
         """Wait no longer for the caller to read."""
-        self.done()
-
-    async def _wait_gone(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.fail(Gone("the caller went away"))
+        self._wire.cut()
 
     def done(self) -> None:
         """No longer care whether the caller is there."""
         self._answers = None
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Send a header with the response, in place of one of this name that was added before."""
-        self._extra = [header for header in self._extra if header[0] != name] if self._extra else []
+        if self._extra:
+            self._extra = [header for header in self._extra if header[0] != name]
         self._extra.append((name, value))
 
     def add_headers(self, headers: Sequence[Header]) -> None:
@@ -122,24 +116,31 @@ class Exchange:
 
     async def reply(self, status: int, body: bytes, headers: Sequence[Header] = (JSON,)) -> None:
         """Answer as a whole."""
-        length = (b"content-length", str(len(body)).encode())
-        await self.begin(status, [*headers, length])
-        await self._send({"type": "http.response.body", "body": body})
+        self.started = True
+        self._wire.start(status, (*headers, *self._extra, (b"x-request-id", self.id.encode())), body)
+        await self._drained()
 
     async def begin(self, status: int, headers: Sequence[Header]) -> None:
         """Send status and headers; the body follows in parts."""
         self.started = True
-        named = [*headers, *self._extra, (b"x-request-id", self.id.encode())]
-        await self._send({"type": "http.response.start", "status": status, "headers": named})
+        self._wire.start(status, (*headers, *self._extra, (b"x-request-id", self.id.encode())), None)
 
     async def part(self, body: bytes) -> None:
         """Send a part of the body."""
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        self._wire.part(body)
+        await self._drained()
 
     async def end(self) -> None:
         """End the body."""
-        await self._send({"type": "http.response.body", "body": b""})
+        self._wire.end()
+        await self._drained()
+
+    async def _drained(self) -> None:
+        wait = self._wire.drain()
+        if wait is not None:
+            await wait
 
 
-def _too_large(limit: int) -> ApiError:
+def too_large(limit: int) -> ApiError:
+    """The body is more than is read here."""
     return ApiError(413, f"the body is larger than {limit} bytes", code="request_too_large")

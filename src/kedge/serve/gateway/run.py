@@ -1,30 +1,28 @@
-"""Runs a gateway on uvicorn until it is told to stop, and lets every answer under way finish."""
+"""Runs a gateway until it is told to stop, and lets every answer under way finish."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 import uvloop
 
 from kedge.core.errors import KedgeError, Unavailable
 from kedge.serve.gateway.app import App
 from kedge.serve.gateway.health import Pulse
 from kedge.serve.gateway.parts import Gateway
+from kedge.serve.gateway.server import HttpServer
 from kedge.serve.gateway.watch import watch
 
 logger = logging.getLogger(__name__)
 
-_KEEP_ALIVE = 75
 _BACKLOG = 2048
 
 
@@ -64,8 +62,11 @@ async def _run(gateway: Gateway, listener: socket.socket, ready: Callable[[Ready
             for fallback in gateway.fallbacks:
                 await fallback.look()
         await pulse.beat()
-        server = _Server(_config(gateway), lambda: ready(_ready(gateway, url)))
-        await _serve(gateway, server, listener, pulse)
+        settings = gateway.options.settings
+        server = HttpServer(App(gateway), most_bytes=settings.max_body_bytes, seconds=settings.request_seconds)
+        with signals.stopping(server):
+            serving = server.serve(listener, ready=lambda: ready(_ready(gateway, url)), drain=settings.drain_seconds)
+            await _serve(gateway, server, serving, pulse)
         await pulse.beat(stopped=True)
     except asyncio.CancelledError:
         if not signals.received:
@@ -87,7 +88,7 @@ async def _give_back(gateway: Gateway) -> None:
         logger.warning("what was reserved could not be given back", extra={"error": error.message})
 
 
-async def _serve(gateway: Gateway, server: _Server, listener: socket.socket, pulse: Pulse) -> None:
+async def _serve(gateway: Gateway, server: HttpServer, serving: Coroutine[Any, Any, None], pulse: Pulse) -> None:
     """Serve, follow the ledger and beat. If one of them breaks, the others end in good order and its error is raised."""
     background = [
         asyncio.create_task(gateway.follower.follow(gateway.options.settings.poll_seconds)),
@@ -98,7 +99,7 @@ async def _serve(gateway: Gateway, server: _Server, listener: socket.socket, pul
     ]
     for task in background:
         task.add_done_callback(lambda _: server.stop())
-    await server.serve(sockets=[listener])
+    await serving
     for task in background:
         task.cancel()
     for ended in await asyncio.gather(*background, return_exceptions=True):
@@ -106,30 +107,13 @@ async def _serve(gateway: Gateway, server: _Server, listener: socket.socket, pul
             raise ended
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that says when it listens."""
-
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._tell = started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
-        self._tell()
-
-    def stop(self) -> None:
-        """Let answers under way finish, then end."""
-        self.should_exit = True
-
-
 class _Signals:
-    """SIGTERM and SIGINT around a gateway: while it loads they stop it, while it serves they are uvicorn's, and when
-    uvicorn raises them once more after it has ended in good order, they do nothing."""
+    """SIGTERM and SIGINT around a gateway: while it loads they stop it; while it serves the first lets every answer
+    finish, and the next one does not."""
 
     def __init__(self) -> None:
         self.received = False
-        self._cancel: Callable[[], object] | None = None
+        self._act: Callable[[], object] | None = None
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Signals:
@@ -145,31 +129,26 @@ class _Signals:
     def cancelling(self, task: asyncio.Task[Any] | None) -> Iterator[None]:
         """For the time of a block a signal cancels this task."""
         loop = asyncio.get_running_loop()
-        self._cancel = (lambda: loop.call_soon_threadsafe(task.cancel)) if task is not None else None
+        self._act = (lambda: loop.call_soon_threadsafe(task.cancel)) if task is not None else None
         try:
             yield
         finally:
-            self._cancel = None
+            self._act = None
+
+    @contextmanager
+    def stopping(self, server: HttpServer) -> Iterator[None]:
+        """For the time of a block a signal stops this server."""
+        loop = asyncio.get_running_loop()
+        self._act = lambda: loop.call_soon_threadsafe(server.stop)
+        try:
+            yield
+        finally:
+            self._act = None
 
     def _receive(self, *_: object) -> None:
         self.received = True
-        if self._cancel is not None:
-            self._cancel()
-
-
-def _config(gateway: Gateway) -> uvicorn.Config:
-    return uvicorn.Config(
-        App(gateway),
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=math.ceil(gateway.options.settings.drain_seconds),
-    )
+        if self._act is not None:
+            self._act()
 
 
 def _ready(gateway: Gateway, url: str) -> Ready:
