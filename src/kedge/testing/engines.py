@@ -35,7 +35,8 @@ class EchoEngine:
     a prompt in tokens is the word `t7`. Each word had half a chance, and tools are offered to nobody.
 
     The bundle's engine flags: `delay` is the seconds a step takes, `context` the longest prompt and answer. With an
-    empty prompt the answer is empty; `prefix` comes before every answer, so that bundles can be told apart.
+    empty prompt the answer is empty; `prefix` comes before every answer, so that bundles can be told apart. `wrong` is the
+    share of prompts that are answered with the word `wrong`: always the same ones.
     """
 
     def __init__(self, bundle: Bundle | None = None) -> None:
@@ -44,6 +45,7 @@ class EchoEngine:
         self._delay = float(flags.get("delay", 0.0))
         self._context = int(flags.get("context", CONTEXT))
         self._prefix = str(flags.get("prefix", ""))
+        self._wrong = float(flags.get("wrong", 0.0))
         self._waiting: deque[GenerationRequest] = deque()
         self._going: dict[str, _Echo] = {}
         self._cancelled: set[str] = set()
@@ -86,7 +88,7 @@ class EchoEngine:
         mistake = _mistake(request)
         if mistake:
             return [GenerationEvent(id=request.id, finish="error", error=mistake, error_code="invalid")]
-        words = (self._prefix + self._text(request)).split()
+        words = (self._prefix + self._garble(self._text(request))).split()
         limit = min(filter(None, (request.prompt_limit, self._context - 1)))
         if len(words) > limit:
             said = f"the prompt has {len(words)} tokens, at most {limit} fit with room for an answer"
@@ -106,6 +108,10 @@ class EchoEngine:
         tokens = _tokens(request, shown)
         first = tuple(replace(token, logprob=None, top=()) for token in tokens[:1])
         return [GenerationEvent(id=request.id, text=prompt, tokens=first + tokens[1:])]
+
+    def _garble(self, text: str) -> str:
+        drawn = zlib.crc32(text.encode(errors="replace")) / 2**32
+        return "wrong" if drawn < self._wrong else text
 
     def _text(self, request: GenerationRequest) -> str:
         if request.messages is not None:
