@@ -176,9 +176,9 @@ class Reply:
     async def _stream(self, answering: Answers) -> None:
         writer = cast("StreamWriter", self._writer)
         events = await answering.next()
-        pieces = self._pieces(writer, events)  # an error that comes first is raised here, before the status is sent
+        opening = writer.opening()
+        pieces = [opening, *self._pieces(writer, events)]  # what fails first is raised here, before the status is sent
         await self._exchange.begin(200, [EVENTS, _NO_CACHE, self._issued.header])
-        pieces.insert(0, writer.opening())
         try:
             while events:
                 await self._exchange.part(b"".join(pieces))
