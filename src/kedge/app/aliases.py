@@ -34,6 +34,17 @@ def resolve(ledger: Ledger, address: str, *, exact: bool = False) -> ModelVersio
     return versions[-1]
 
 
+def referred(ledger: Ledger, address: str) -> tuple[str, ...]:
+    """What a gate needs of the version that a rule names: its address, its bundle and its evaluations from the newest
+    on. Nothing for an alias, or a model, that was never set; `NotFound` for a version that does not exist."""
+    read = parse_address(address)
+    if read.alias is not None and newest_move(ledger, read.name, read.alias) is None:
+        return ()
+    version = resolve(ledger, address, exact=True)
+    made = [run.outputs["evaluation"] for run in ledger.runs.using(version.bundle) if "evaluation" in run.outputs]
+    return (version.address, version.bundle, *dict.fromkeys(reversed(made)))
+
+
 def _follow(ledger: Ledger, address: Address) -> int:
     moves = {move.alias: move for move in ledger.models.aliases(address.name)}
     if address.selector not in moves:

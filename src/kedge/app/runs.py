@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from kedge.app.aliases import referred
 from kedge.app.project import Project
 from kedge.app.records import CodeMemory, LedgerRecords
 from kedge.config import Config
@@ -168,6 +169,8 @@ def _stage(project: Project, config: Config, name: str) -> Stage:
         where = config.place(("stages", name, "step"))
         raise Invalid(f"{where}: {error.message}", address=f"stages.{name}.step", hint=error.hint) from error
     options = config.options(name, step.options)
+    if step.refer is not None:
+        options = step.refer(options, lambda address: referred(project.ledger, address))
     spec = Spec(name=step.name, args=to_plain(options))
     return Stage(name=name, step=step, options=options, spec=spec, given=settings.inputs)
 

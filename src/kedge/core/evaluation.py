@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -81,11 +81,12 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule of a gate. `reference` is a number, or `baselines` (each of them), or one baseline's name.
+    """One rule of a gate. `at_least` is a number, `baselines` (each of them), one baseline's name, or another version of
+    the model as `schemas@3` or `schemas@production`.
 
-    With a number the rule holds when the metric's interval lies wholly at or above `reference` (`at_least`)
-    or at or below it (`at_most`); with a baseline when the interval of the paired difference lies wholly above
-    `margin`. It is broken when the interval lies wholly on the other side; otherwise it is undecided.
+    With a number the rule holds when the metric's interval lies wholly at or above `at_least` or at or below `at_most`;
+    with an answerer when the interval of the paired difference lies wholly above `margin`, which is negative where it is
+    enough to be no worse. It is broken when the interval lies wholly on the other side; otherwise it is undecided.
     """
 
     metric: str
@@ -94,13 +95,32 @@ class Rule:
     margin: float = 0.0
     slice: str = ""
 
+    @property
+    def version(self) -> str:
+        """The address of the version to be compared with ("" for none)."""
+        return self.at_least if isinstance(self.at_least, str) and "@" in self.at_least else ""
+
+
+class Evidence(StrEnum):
+    """What a promotion may be made to require beside the passing verdict."""
+
+    EVALUATION = "evaluation"
+    CARD = "card"
+    SIGNATURE = "signature"
+    APPROVAL = "approval"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """The rules set ahead of a model."""
+    """The rules set ahead of a model, and the evidence that its promotion requires besides.
+
+    `approvals` people other than the version's author must have approved it.
+    """
 
     name: str
     rules: tuple[Rule, ...]
+    requires: tuple[Evidence, ...] = ()
+    approvals: int = 0
 
     @property
     def digest(self) -> str:
@@ -109,7 +129,14 @@ class Gate:
             {"metric": r.metric, "at_least": r.at_least, "at_most": r.at_most, "margin": r.margin, "slice": r.slice}
             for r in self.rules
         ]
-        return digest_of({"name": self.name, "rules": rules})
+        required: dict[str, Any] = {"requires": [str(each) for each in self.requires]} if self.requires else {}
+        required |= {"approvals": self.approvals} if self.approvals else {}
+        return digest_of({"name": self.name, "rules": rules, **required})
+
+    @property
+    def approvers(self) -> int:
+        """How many people must approve."""
+        return max(self.approvals, int(Evidence.APPROVAL in self.requires))
 
 
 class Outcome(StrEnum):
@@ -118,6 +145,14 @@ class Outcome(StrEnum):
     PASS = "pass"
     FAIL = "fail"
     UNDECIDED = "undecided"
+
+
+def sum_up(outcomes: Sequence[Outcome]) -> Outcome:
+    """Fail if one fails, else undecided if one is, else pass."""
+    for outcome in (Outcome.FAIL, Outcome.UNDECIDED):
+        if outcome in outcomes:
+            return outcome
+    return Outcome.PASS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

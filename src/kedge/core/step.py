@@ -23,6 +23,8 @@ class Step:
     `code` names the modules or packages whose source decides the result, `packages` the distributions whose versions do.
     `outside` (if any) gives the digest of what the step reads from outside the graph, such as the files of a folder.
     `gate` (if any) gives the gate that the options set, so that it is stored before anything runs.
+    `refer` (if any) fills in what versions and aliases in the options are, each as the application looks it up: the
+    version's address, its bundle, and its evaluations from the newest on; nothing for an alias that was never set.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Step:
     packages: tuple[str, ...] = ()
     outside: Callable[[Any, Path], str] | None = None
     gate: Callable[[Any, str], Gate] | None = None
+    refer: Callable[[Any, Callable[[str], tuple[str, ...]]], Any] | None = None
     summary: str = ""
 
 

@@ -125,9 +125,7 @@ def pair(
 
 def answer(asked: Sequence[Pairs]) -> list[Comparison]:
     """The answer to each question, all corrected for being asked together."""
-    tests = [
-        paired_test(pairs.first, pairs.second, difference=pairs.margin, groups=pairs.members) for pairs in asked
-    ]
+    tests = [paired_test(pairs.first, pairs.second, difference=pairs.margin, groups=pairs.members) for pairs in asked]
     corrected = holm([test.p for test in tests])
     return [_answer(pairs, test, p) for pairs, test, p in zip(asked, tests, corrected, strict=True)]
 

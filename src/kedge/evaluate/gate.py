@@ -1,39 +1,74 @@
 """Judges an evaluation by a gate: each rule passes, fails or stays undecided by an interval, never by a bare number.
 
 A model passes when every rule does. Asking for all of several rules, or for all baselines, needs no correction for
-multiplicity: a bad model would have to be lucky in the rule that it breaks (an intersection-union test).
+multiplicity: a bad model would have to be lucky in the rule that it breaks (an intersection-union test; Berger 1982,
+Technometrics 24).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from kedge.core.catalogue import nearest
 from kedge.core.errors import Invalid
-from kedge.core.evaluation import CaseResult, Evaluation, Finding, Gate, Interval, MetricResult, Outcome, Rule, Verdict
+from kedge.core.evaluation import (
+    CaseResult,
+    Evaluation,
+    Finding,
+    Gate,
+    Interval,
+    MetricResult,
+    Outcome,
+    Rule,
+    Verdict,
+    sum_up,
+)
 from kedge.evaluate.needed import more_cases, more_pairs
-from kedge.evaluate.say import say_cases, say_difference, say_number
+from kedge.evaluate.say import say_absent, say_cases, say_difference, say_number
 from kedge.evaluate.types import MODEL
-from kedge.statistics.paired import difference_interval, is_binary
+from kedge.statistics.bounded import mean_above
+from kedge.statistics.intervals import LEVEL, Floats
+from kedge.statistics.paired import difference_interval, is_binary, paired_test, span
 
 BASELINES = "baselines"
 MINIMUM = 20  # fewer cases bound no mean whose scores are not just right or wrong
 NAMED = 10  # so many deciding cases are named
 
+_ALPHA = 1.0 - LEVEL
+_NOTHING = Interval(value=0.0, low=0.0, high=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Other:
+    """Another version that a rule compares with: what its address was when the gate judged. Without an evaluation on
+    the same dataset `digest` is empty, and so is `address` when the alias was never set."""
+
+    address: str = ""
+    bundle: str = ""
+    digest: str = ""
+    cases: Sequence[CaseResult] = ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What a gate looks at: an evaluation by its digest, with its cases."""
+    """What a gate looks at: an evaluation by its digest, with its cases, and the versions that rules name."""
 
     digest: str
     evaluation: Evaluation
     cases: Sequence[CaseResult]
+    others: Mapping[str, Other] = field(default_factory=dict)
 
 
 def judge(gate: Gate, judged: Judged) -> Verdict:
     """The gate's verdict. `Invalid` for a rule about something that was not evaluated."""
     findings = tuple(finding for rule in gate.rules for finding in _judge(rule, judged))
+    references = {
+        name: {"version": other.address, "bundle": other.bundle, "evaluation": other.digest}
+        for name, other in judged.others.items()
+    }
     return Verdict(
         gate=gate.digest,
         bundle=judged.evaluation.bundle,
@@ -41,16 +76,12 @@ def judge(gate: Gate, judged: Judged) -> Verdict:
         dataset=judged.evaluation.dataset,
         outcome=sum_up([finding.outcome for finding in findings]),
         findings=findings,
-        detail={"gate": gate.name, "cases": judged.evaluation.cases},
+        detail={
+            "gate": gate.name,
+            "cases": judged.evaluation.cases,
+            **({"references": references} if references else {}),
+        },
     )
-
-
-def sum_up(outcomes: Sequence[Outcome]) -> Outcome:
-    """Fail if one fails, else undecided if one is, else pass."""
-    for outcome in (Outcome.FAIL, Outcome.UNDECIDED):
-        if outcome in outcomes:
-            return outcome
-    return Outcome.PASS
 
 
 def decide(interval: Interval, reference: float, *, above: bool = True, strict: bool = False) -> Outcome:
@@ -66,9 +97,13 @@ def decide(interval: Interval, reference: float, *, above: bool = True, strict: 
 
 
 def _judge(rule: Rule, judged: Judged) -> Iterator[Finding]:
-    if isinstance(rule.at_least, str):
+    if rule.version:
+        yield _against_version(rule, judged)
+    elif isinstance(rule.at_least, str):
         for baseline in _references(rule, judged.evaluation):
-            yield _against_baseline(rule, judged, baseline)
+            reference = _result(rule, judged.evaluation, baseline).interval.value
+            theirs = _scores(rule, judged.cases, baseline)
+            yield _against(rule, judged, theirs, baseline, reference)
     elif rule.at_least is not None:
         yield _against_number(rule, judged, rule.at_least, above=True)
     if rule.at_most is not None:
@@ -90,13 +125,16 @@ def _references(rule: Rule, evaluation: Evaluation) -> Sequence[str]:
 
 def _against_number(rule: Rule, judged: Judged, reference: float, *, above: bool) -> Finding:
     result = _result(rule, judged.evaluation, MODEL)
-    scores = _scores(rule, judged, MODEL)
-    binary = bool(scores) and is_binary(list(scores.values()))
+    scores = _scores(rule, judged.cases, MODEL)
+    values = np.array(list(scores.values()), dtype=np.float64)
+    binary = bool(scores) and is_binary(values)
     outcome, needed = decide(result.interval, reference, above=above), 0
     if not binary and result.n < MINIMUM:
         outcome, needed = Outcome.UNDECIDED, MINIMUM
-    elif outcome is Outcome.UNDECIDED:
-        needed = more_cases(result.interval, result.n, reference, binary=binary)
+    elif not binary and _may_be_luck(values, result.interval.value, reference):
+        outcome = Outcome.UNDECIDED
+    if outcome is Outcome.UNDECIDED:
+        needed = max(needed, more_cases(result.interval, result.n, reference, scores=values))
     return Finding(
         rule=rule,
         outcome=outcome,
@@ -108,25 +146,69 @@ def _against_number(rule: Rule, judged: Judged, reference: float, *, above: bool
     )
 
 
-def _against_baseline(rule: Rule, judged: Judged, baseline: str) -> Finding:
-    reference = _result(rule, judged.evaluation, baseline).interval.value
-    ours, theirs = _scores(rule, judged, MODEL), _scores(rule, judged, baseline)
+def _may_be_luck(values: Floats, value: float, reference: float) -> bool:
+    """Whether a mean may lie on the other side of the reference because a rare case was not seen."""
+    if not len(values) or abs(float(values.mean()) - value) > 1e-9 * max(1.0, abs(value)):
+        return False  # no mean of these scores
+    sign = 1.0 if value >= reference else -1.0
+    low, high = span(values, values)
+    worst = min(low, reference - (high - low)) if sign > 0 else -max(high, reference + (high - low))
+    if (low, high) == (0.0, 1.0):
+        worst = 0.0 if sign > 0 else -1.0
+    return mean_above(sign * values, sign * reference, worst) > _ALPHA
+
+
+def _against_version(rule: Rule, judged: Judged) -> Finding:
+    """The rule's finding against another version on the same cases."""
+    other = judged.others.get(rule.version, Other())
+    outcome, why = Outcome.PASS, ""
+    if not other.address:
+        why = f"{rule.version} was never set: there is nothing to beat"
+    elif other.bundle == judged.evaluation.bundle:
+        why = f"{rule.version} is this very bundle"
+    elif not other.digest:
+        outcome, why = Outcome.UNDECIDED, f"{_exactly(rule.version, other)} was not evaluated on the same dataset"
+    if why:
+        return Finding(
+            rule=rule, outcome=outcome, interval=_NOTHING, reference=0.0, text=say_absent(rule, outcome, why)
+        )
+    theirs = _scores(rule, other.cases, MODEL)
+    mean = float(np.mean(list(theirs.values()))) if theirs else 0.0
+    return _against(rule, judged, theirs, _exactly(rule.version, other), mean)
+
+
+def _exactly(named: str, other: Other) -> str:
+    return named if named == other.address else f"{named}, which is {other.address},"
+
+
+def _against(rule: Rule, judged: Judged, theirs: Mapping[str, float], name: str, reference: float) -> Finding:
+    """The rule's finding against another answerer, case by case."""
+    ours = _scores(rule, judged.cases, MODEL)
     rows = [row for row in ours if row in theirs]
     if not rows:
-        raise Invalid(f"{rule.metric} has no score a case to compare with {baseline}", hint="compare another metric")
-    first, second = [theirs[row] for row in rows], [ours[row] for row in rows]
+        _result(rule, judged.evaluation, MODEL)
+        raise Invalid(f"{rule.metric} has no score a case to compare with {name}", hint="compare another metric")
+    sign = -1.0 if rule.metric in judged.evaluation.lower else 1.0
+    first, second = (sign * np.array([each[row] for row in rows], dtype=np.float64) for each in (theirs, ours))
+    binary = is_binary(abs(first)) and is_binary(abs(second))
+    if binary and sign < 0:
+        first, second = 1.0 + first, 1.0 + second
     interval = difference_interval(first, second)
+    test = paired_test(first, second, difference=rule.margin)
     outcome, needed = decide(interval, rule.margin, strict=True), 0
-    if len(rows) < MINIMUM and not (is_binary(first) and is_binary(second)):
+    if len(rows) < MINIMUM and not binary:
         outcome, needed = Outcome.UNDECIDED, MINIMUM
-    elif outcome is Outcome.UNDECIDED:
-        needed = more_pairs(first, second, interval, rule.margin)
+    elif max(test.p, test.guard) > _ALPHA:
+        outcome = Outcome.UNDECIDED
+    if outcome is Outcome.UNDECIDED:
+        needed = max(needed, more_pairs(first, second, interval, rule.margin))
+    told = interval if sign > 0 else replace(interval, value=-interval.value, low=-interval.high, high=-interval.low)
     return Finding(
         rule=rule,
         outcome=outcome,
-        interval=interval,
+        interval=told,
         reference=reference,
-        text=say_difference(rule, interval, outcome, f"{baseline} ({reference:.3g})") + say_cases(len(rows), needed),
+        text=say_difference(rule, told, outcome, f"{name} ({reference:.3g})") + say_cases(len(rows), needed),
         needed=needed,
         cases=_deciding(rows, first, second, outcome),
     )
@@ -152,11 +234,11 @@ def _result(rule: Rule, evaluation: Evaluation, answerer: str) -> MetricResult:
     )
 
 
-def _scores(rule: Rule, judged: Judged, answerer: str) -> dict[str, float]:
+def _scores(rule: Rule, cases: Sequence[CaseResult], answerer: str) -> dict[str, float]:
     """The score of each case of the rule's slice, by row. Empty for a metric that is no mean of scores."""
     return {
         case.row: case.scores[rule.metric]
-        for case in judged.cases
+        for case in cases
         if case.answerer == answerer and rule.metric in case.scores and (not rule.slice or rule.slice in case.slices)
     }
 
@@ -168,10 +250,8 @@ def _worst(scores: dict[str, float], *, above: bool) -> tuple[str, ...]:
     return tuple(row for row in ordered if scores[row] != best)[:NAMED]
 
 
-def _deciding(
-    rows: Sequence[str], first: Sequence[float], second: Sequence[float], outcome: Outcome
-) -> tuple[str, ...]:
-    """The cases that make the difference: where the model wins if it passes, else where the baseline does."""
+def _deciding(rows: Sequence[str], first: Floats, second: Floats, outcome: Outcome) -> tuple[str, ...]:
+    """The cases that make the difference: where the model wins if it passes, else where the other does."""
     sign = 1.0 if outcome is Outcome.PASS else -1.0
-    gains = {row: sign * (b - a) for row, a, b in zip(rows, first, second, strict=True)}
+    gains = dict(zip(rows, (sign * (second - first)).tolist(), strict=True))
     return tuple(sorted((row for row in rows if gains[row] > 0), key=lambda row: (-gains[row], row))[:NAMED])

@@ -47,9 +47,7 @@ def spread_alone(scores: Floats) -> Spread:
     if is_binary(scores):
         share = float(scores.mean())
         return Spread(discordant=max(LEAST_DISCORDANT, 2 * share * (1 - share)))
-    return Spread(
-        deviation=float(np.sqrt(2.0) * scores.std(ddof=min(1, len(scores) - 1))), reach=reach(scores, scores)
-    )
+    return Spread(deviation=float(np.sqrt(2.0) * scores.std(ddof=min(1, len(scores) - 1))), reach=reach(scores, scores))
 
 
 def cases_to_see(difference: float, spread: Spread, *, alpha: float) -> int:
@@ -66,12 +64,19 @@ def power_to_see(difference: float, spread: Spread, n: int, *, alpha: float) -> 
     return power_of_mean(n, difference, spread.deviation, reach=spread.reach, level=1 - alpha)
 
 
-def more_cases(interval: Interval, n: int, reference: float, *, binary: bool) -> int:
-    """Cases that would tell a value from a reference four times out of five; always more than there are."""
-    if binary and 0 < reference < 1:
+def more_cases(interval: Interval, n: int, reference: float, *, scores: Floats) -> int:
+    """Cases that would tell a value from a reference four times out of five; always more than there are. `scores` are
+    those of the cases, where the metric has them."""
+    if len(scores) and is_binary(scores) and 0 < reference < 1:
         needed = cases_for_proportion(interval.value, reference, level=interval.level)
     else:
         needed = cases_to_decide(interval, n, reference)
+        if len(scores) and needed < MOST and interval.value != reference:
+            deviation = float(scores.std())
+            worst = reach(scores, scores)
+            needed = max(
+                needed, cases_for_guarded_mean(interval.value - reference, deviation, worst, level=interval.level)
+            )
     return min(MOST, max(n + 1, needed))
 
 

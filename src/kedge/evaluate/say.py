@@ -24,14 +24,29 @@ def say_number(rule: Rule, result: MetricResult, outcome: Outcome, reference: fl
 
 def say_difference(rule: Rule, interval: Interval, outcome: Outcome, other: str) -> str:
     """How a metric lies to another answerer's."""
-    by = f" by more than {rule.margin:g}" if rule.margin else ""
-    words = {
-        Outcome.PASS: f"beats {other}{by}",
-        Outcome.FAIL: f"does not beat {other}{by}",
-        Outcome.UNDECIDED: f"may beat {other}{by} or not",
-    }
+    if rule.margin < 0:
+        by = f"no more than {-rule.margin:g} worse than {other}"
+        words = {
+            Outcome.PASS: f"is {by}",
+            Outcome.FAIL: f"is more than {-rule.margin:g} worse than {other}",
+            Outcome.UNDECIDED: f"may be {by} or not",
+        }
+    else:
+        by = f" by more than {rule.margin:g}" if rule.margin else ""
+        words = {
+            Outcome.PASS: f"beats {other}{by}",
+            Outcome.FAIL: f"does not beat {other}{by}",
+            Outcome.UNDECIDED: f"may beat {other}{by} or not",
+        }
     signed = f"{interval.value:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
     return f"{_name(rule)} {words[outcome]}: {signed} case by case"
+
+
+def say_absent(rule: Rule, outcome: Outcome, why: str) -> str:
+    """Why there is nothing to compare a metric with."""
+    if outcome is Outcome.PASS:
+        return f"{_name(rule)}: {why}"
+    return f"{_name(rule)} cannot be compared: {why}; evaluate it there and judge again"
 
 
 def say_cases(n: int, needed: int) -> str:

@@ -1,13 +1,19 @@
-"""How many cases a decision needs: normal approximations, by the difference one wants to see.
+"""How many cases a decision needs, by the difference one wants to see, and how likely so many cases show it.
 
 Every formula is for a two-sided interval of the given level that excludes the reference with the given power. One
-proportion and one mean: Fleiss, Levin and Paik 2003, chapter 2. Paired proportions: Connor 1987, Biometrics 43.
+proportion and one mean: Fleiss, Levin and Paik 2003, chapter 2. Paired proportions: Connor 1987, Biometrics 43. The power
+of the exact McNemar test is counted out (Duffy 1984, Biometrics 40); that of a mean allows for the guard of
+`statistics.paired`, which asks for about three cases over the difference however little the cases vary.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from statistics import NormalDist
+
+import numpy as np
+from scipy.stats import binom
 
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import Interval
@@ -15,6 +21,8 @@ from kedge.statistics.intervals import LEVEL, normal_quantile
 
 POWER = 0.8
 MOST = 10_000_000  # beyond this, "too close to tell"
+
+_COUNTED = 20_000  # up to so many pairs the exact test's power is counted out
 
 
 def cases_for_proportion(expected: float, reference: float, *, level: float = LEVEL, power: float = POWER) -> int:
@@ -56,6 +64,65 @@ def smallest_difference(cases: int, discordant: float, *, level: float = LEVEL, 
         middle = (low + high) / 2
         enough = cases_for_paired(middle, max(middle, discordant), level=level, power=power) <= cases
         low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def power_of_pairs(n: int, difference: float, discordant: float, *, level: float = LEVEL) -> float:
+    """How likely n pairs show a true difference of paired proportions by the exact McNemar test."""
+    if not abs(difference) <= discordant <= 1 or n < 1:
+        raise Invalid(f"a difference of {difference} needs more discordant pairs than {discordant}")
+    if discordant == 0.0:
+        return 0.0
+    count = np.arange(n + 1)
+    seen = binom.pmf(count, n, discordant)
+    likely = np.flatnonzero(seen > 1e-12)
+    count, seen = count[likely], seen[likely]
+    most = binom.ppf((1.0 - level) / 2.0, count, 0.5)  # the smaller count may be this at most, or one less
+    most = np.where(2.0 * binom.cdf(most, count, 0.5) <= 1.0 - level, most, most - 1.0)
+    better = (discordant + abs(difference)) / (2.0 * discordant)
+    return float(np.sum(seen * binom.cdf(most, count, 1.0 - better)))
+
+
+def cases_for_pairs(difference: float, discordant: float, *, level: float = LEVEL, power: float = POWER) -> int:
+    """Pairs with which the exact McNemar test shows a true difference with this power. `MOST` if it is too close."""
+    about = cases_for_paired(difference, discordant, level=level, power=power)
+    if about > _COUNTED:
+        return about
+    return _least(lambda n: power_of_pairs(n, difference, discordant, level=level) >= power, about)
+
+
+def power_of_mean(n: int, difference: float, deviation: float, *, reach: float = 0.0, level: float = LEVEL) -> float:
+    """How likely n cases show a true mean difference, when cases deviate so and one may be as far off as `reach`."""
+    error = deviation / math.sqrt(n)
+    limit = normal_quantile(level) * error
+    if reach > 0.0:
+        unseen = math.sqrt(error**2 + (reach / n) ** 2)
+        limit = max(limit, reach / (n + 1) + _quantile(level) * unseen)
+    if error == 0.0:
+        return float(abs(difference) > limit)
+    return NormalDist().cdf((abs(difference) - limit) / error)
+
+
+def cases_for_guarded_mean(
+    difference: float, deviation: float, reach: float, *, level: float = LEVEL, power: float = POWER
+) -> int:
+    """Cases with which sign flips and their guard show a true mean difference with this power. `MOST` if too close."""
+    about = cases_for_mean(difference, deviation, level=level, power=power)
+    if about >= MOST:
+        return MOST
+    return _least(lambda n: power_of_mean(n, difference, deviation, reach=reach, level=level) >= power, about)
+
+
+def _least(enough: Callable[[int], bool], about: int) -> int:
+    """The least number that is enough, when more always are, from a guess."""
+    low, high = 0, max(1, about)
+    while not enough(high):
+        low, high = high, 2 * high
+        if high >= MOST:
+            return MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 

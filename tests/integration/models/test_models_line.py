@@ -117,7 +117,7 @@ def test_a_gate_that_fails_ends_the_run_well_and_refuses_the_promotion(line: Pro
     finally:
         other.close()
     assert result.outputs["register"]["card"]
-    assert compare_versions(line, "sums@1", "sums@2", Question()).answer.n == 40
+    assert compare_versions(line, "sums@1", "sums@2", [Question()]).answer.n == 40
 
 
 def test_transformers_loads_the_exported_folder(line: Project, tmp_path: Path) -> None:

@@ -66,10 +66,12 @@ def test_the_same_values_give_the_same_interval() -> None:
     assert mean_interval(values) == mean_interval(list(values))
 
 
-def test_equal_bounded_values_are_no_more_certain_than_a_proportion() -> None:
+def test_equal_bounded_values_are_no_more_certain_than_an_exact_proportion() -> None:
+    expected = stats.binomtest(20, 20).proportion_ci(method="exact")
+
     found = mean_interval([1.0] * 20, bounds=(0.0, 1.0))
 
-    assert (found.low, found.high) == pytest.approx((wilson(20, 20).low, 1.0))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_equal_unbounded_values_give_the_value_itself() -> None:

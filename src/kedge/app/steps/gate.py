@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from kedge.core.artifact import ArtifactKind
 from kedge.core.errors import Invalid
-from kedge.core.evaluation import Gate, Rule
+from kedge.core.evaluation import Evidence, Gate, Rule
 from kedge.core.step import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateOptions:
-    """The rules, all of which must hold.
+    """The rules, all of which must hold, and what a promotion requires besides.
 
     `{ metric = "exact_match", at_least = 0.55 }` holds when the whole interval is at or above 0.55; with
-    `at_least = "baselines"` when the model is better than each baseline by more than `margin`, case by case. `slice`
-    looks at some of the cases, as `"args>=2"`.
+    `at_least = "baselines"` when the model is better than each baseline by more than `margin`, case by case; with
+    `at_least = "schemas@production"` or `"schemas@3"` when it is better than that version on the same cases. A negative
+    `margin` is how much worse it may be. `slice` looks at some of the cases, as `"args>=2"`.
+
+    `requires` names evidence: `evaluation`, `card`, `signature`, `approval`. `approvals` people other than the version's
+    author must approve it. `against` is filled in when the gate runs: what each version named by a rule then is.
     """
 
     rules: tuple[Rule, ...]
+    requires: tuple[Evidence, ...] = ()
+    approvals: int = 0
+    against: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.rules:
             raise Invalid("a gate without rules lets everything through", hint="give it at least one rule")
+        if self.approvals < 0:
+            raise Invalid(f"a gate cannot require {self.approvals} approvals", hint="approvals = 2 wants two people")
         for number, rule in enumerate(self.rules, 1):
             if rule.at_least is None and rule.at_most is None:
                 raise Invalid(
@@ -36,7 +46,13 @@ class GateOptions:
 
 def gate(options: GateOptions, stage: str) -> Gate:
     """The gate that a stage's options set."""
-    return Gate(name=stage, rules=options.rules)
+    return Gate(name=stage, rules=options.rules, requires=options.requires, approvals=options.approvals)
+
+
+def refer(options: GateOptions, look: Callable[[str], tuple[str, ...]]) -> GateOptions:
+    """The options with what each version that a rule names now is."""
+    named = dict.fromkeys(rule.version for rule in options.rules if rule.version)
+    return replace(options, against={name: look(name) for name in named})
 
 
 STEP = Step(
@@ -59,5 +75,6 @@ STEP = Step(
     ),
     packages=("numpy", "scipy"),
     gate=gate,
+    refer=refer,
     summary="Judge an evaluation by the rules set before it: pass, fail or undecided.",
 )

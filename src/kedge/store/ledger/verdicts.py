@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from kedge.core.errors import NotFound
-from kedge.core.evaluation import Gate, Outcome, Rule
+from kedge.core.evaluation import Evidence, Gate, Outcome, Rule
 from kedge.core.model import RecordedVerdict
 from kedge.store.ledger.connection import Database, insert_new
 from kedge.store.ledger.tables import gates, verdicts
@@ -23,7 +23,12 @@ class SqlVerdicts:
 
     def set_gate(self, gate: Gate, *, at: datetime) -> None:
         """Store the rules; storing them again keeps the first time."""
-        body = {"name": gate.name, "rules": [asdict(rule) for rule in gate.rules]}
+        body = {
+            "name": gate.name,
+            "rules": [asdict(rule) for rule in gate.rules],
+            "requires": [str(each) for each in gate.requires],
+            "approvals": gate.approvals,
+        }
         with self._database.write() as connection:
             insert_new(connection, gates, {"digest": gate.digest, "body": body, "at": at})
 
@@ -34,7 +39,10 @@ class SqlVerdicts:
         if row is None:
             raise NotFound(f"there is no gate {digest}", address=digest, hint="kedge run stores it before it trains")
         rules = tuple(Rule(**rule) for rule in row.body["rules"])
-        return Gate(name=row.body["name"], rules=rules), row.at
+        requires = tuple(Evidence(each) for each in row.body.get("requires", ()))
+        return Gate(
+            name=row.body["name"], rules=rules, requires=requires, approvals=row.body.get("approvals", 0)
+        ), row.at
 
     def add(self, verdict: RecordedVerdict) -> None:
         """Record a verdict. The same verdict again changes nothing."""
