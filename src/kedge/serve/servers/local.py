@@ -151,8 +151,13 @@ class Server:
 
     @property
     def up(self) -> bool:
-        """Whether it takes requests."""
-        return not self.ended.is_set()
+        """Whether it takes requests. The system is asked, which knows of its end before this process is told."""
+        if self.process is None or self.ended.is_set():
+            return False
+        try:
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
 
     def ask(self, requests: Sequence[GenerationRequest]) -> Answering:
         """Send requests. `Unavailable` if the process has ended."""

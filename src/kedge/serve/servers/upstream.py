@@ -196,6 +196,7 @@ class Upstream:
         """Ask once; whether that was the end of it. Raises why it failed, when there is no other try."""
         try:
             asked = client.post(self._target.address).header("content-type", "application/json").body_bytes(body)
+            asked = asked.streamed_read_buffer_limit(0)  # pass on each piece as it comes
             async with asked.build_streamed() as response:
                 if response.status == 200:
                     await self._listen(response, request, answering)
