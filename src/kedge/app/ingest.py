@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,14 @@ from kedge.app.data import count_rows, listing
 from kedge.app.project import FILE, Project, open_project
 from kedge.app.steps.dataset import load_sources
 from kedge.core.address import parse_name
-from kedge.core.errors import Invalid, NotFound
+from kedge.core.errors import NotFound
 from kedge.core.ports import Progress, Silent
-from kedge.data.read import read_dataset, read_rejects
+from kedge.data.policy import RIGHTS
+from kedge.data.read import read_dataset
+from kedge.data.sources.remote import is_remote
+from kedge.data.types import Source
+
+logger = logging.getLogger(__name__)
 
 SILENT = Silent()
 
@@ -31,6 +38,9 @@ class IngestOptions:
     source: str = ""
     input: str = ""
     target: str = ""
+    licence: str = ""
+    consent: str = ""
+    origin: str = ""
     test: float | None = None
     validation: float | None = None
 
@@ -50,14 +60,14 @@ class Ingested:
     project: str
 
 
-def ingest(path: str | Path, files: Sequence[Path], options: IngestOptions, *, progress: Progress = SILENT) -> Ingested:
-    """Make a dataset of files and folders, recorded as a run; the project is made if there is none at or above `path`.
+def ingest(path: str | Path, files: Sequence[str], options: IngestOptions, *, progress: Progress = SILENT) -> Ingested:
+    """Make a dataset of files, folders, patterns and URLs, recorded as a run; the project is made if there is none at or above `path`.
 
     A dataset of the same name becomes its parent. Nothing in a file stops it: what cannot be a row is quarantined.
     """
     for file in files:
-        if not file.exists():
-            raise NotFound(f"no such file or folder: {file}", address=str(file))
+        if not is_remote(file) and not _is_there(file):
+            raise NotFound(f"no such file or folder: {file}", address=file)
     project = _open_or_make(Path(path))
     try:
         return _ingest(project, files, options, progress)
@@ -65,7 +75,7 @@ def ingest(path: str | Path, files: Sequence[Path], options: IngestOptions, *, p
         project.close()
 
 
-def _ingest(project: Project, files: Sequence[Path], options: IngestOptions, progress: Progress) -> Ingested:
+def _ingest(project: Project, files: Sequence[str], options: IngestOptions, progress: Progress) -> Ingested:
     name = parse_name(options.name, "dataset name") if options.name else _name(files[0])
     stage = f"ingest-{name.replace('.', '-')}"[:64]
     settings = {
@@ -80,7 +90,7 @@ def _ingest(project: Project, files: Sequence[Path], options: IngestOptions, pro
     result = runs.run(project, stages=[stage], sets=sets, progress=progress)
     dataset = result.outputs[stage]["dataset"]
     manifest = read_dataset(project.blobs, dataset)
-    quarantined = sum(1 for reject in read_rejects(project.blobs, dataset) if not reject.row)
+    quarantined = int(manifest.profile["quarantined"])
     return Ingested(
         dataset=dataset,
         name=name,
@@ -99,6 +109,19 @@ def _newest(project: Project, name: str) -> str:
     return found[-1] if found else ""
 
 
+def _is_there(file: str) -> bool:
+    if any(mark in file for mark in "*?["):
+        return Path(file).exists() or bool(_matches(file))
+    return Path(file).exists() or Path(file).is_symlink()
+
+
+def _matches(pattern: str) -> list[Path]:
+    whole = Path(pattern).absolute()
+    fixed = takewhile(lambda part: not any(mark in part for mark in "*?["), whole.parts)
+    base = Path(*fixed)
+    return sorted(base.glob(str(whole.relative_to(base))))
+
+
 def _open_or_make(path: Path) -> Project:
     try:
         return open_project(path)
@@ -106,50 +129,62 @@ def _open_or_make(path: Path) -> Project:
         root = path.resolve()
         root.mkdir(parents=True, exist_ok=True)
         (root / FILE).write_text(f'[project]\nname = "{_plain(root.name)}"\n')
+        logger.warning("made a project", extra={"file": str(root / FILE)})
         return open_project(root)
 
 
-def _name(file: Path) -> str:
+def _name(file: str) -> str:
     """A dataset's name from that of its first file."""
-    return _plain(file.resolve().name.split(".")[0])
+    if file.startswith("sql:"):
+        return "query"
+    last = file.partition("?")[0].partition("@")[0].rstrip("/").rpartition("/")[2]
+    name = last.removeprefix("hf:") if is_remote(file) else Path(file).resolve().name
+    return _plain(name.split(".")[0].replace("*", ""))
 
 
 def _plain(text: str) -> str:
     return _PLAIN.sub("-", text.lower()).strip("-_")[:48] or "data"
 
 
-def _tables(project: Project, files: Sequence[Path], options: IngestOptions) -> list[dict[str, Any]]:
-    """A source with its files for each kind of file there is."""
-    by_source: dict[str, list[str]] = {}
-    for file in files:
-        for source in [options.source] if options.source else _sources_of(file):
-            by_source.setdefault(source, []).append(_written(project, file))
-    fields = {key: value for key in ("input", "target") if (value := getattr(options, key))}
-    return [{"name": source, "path": paths, **fields} for source, paths in by_source.items()]
+def _tables(project: Project, files: Sequence[str], options: IngestOptions) -> list[dict[str, Any]]:
+    """The source that reads files by what they are, and beside it those of plug-ins that read others."""
+    paths = [path for file in files for path in _written(project, file)]
+    fields = {key: value for key in ("input", "target", *RIGHTS) if (value := getattr(options, key))}
+    if options.source:
+        return [{"name": options.source, "path": paths, **fields}]
+    extra = _plugins(files)
+    skipped = {"passed_over": [suffix for source in extra for suffix in source.suffixes]} if extra else {}
+    tables: list[dict[str, Any]] = [{"name": "files", "path": paths, **skipped, **fields}]
+    return tables + [{"name": source.name, "path": paths} for source in extra]
 
 
-def _sources_of(file: Path) -> Iterator[str]:
-    """The sources that read such a file, or some file in such a folder."""
-    sources = [load_sources().get(name) for name in load_sources().names()]
-    options = {source.name: source.options(path=str(file.resolve())) for source in sources if source.suffixes}
-    known = sorted(suffix for source in sources for suffix in source.suffixes)
-    if file.is_dir():
-        found = [s.name for s in sources if s.suffixes and s.find(options[s.name], file)]
-    else:
-        found = [s.name for s in sources if s.suffixes and file.name.endswith(s.suffixes)]
-    if not found:
-        raise Invalid(
-            f"nothing reads {file.name}",
-            address=str(file),
-            hint=f"known are {', '.join(known)}; --source names another",
-        )
-    yield from found
+def _plugins(files: Sequence[str]) -> list[Source]:
+    """Sources that read files which no reader of ours knows, as far as there are such files."""
+    known = load_sources().get("files").suffixes
+    every = [load_sources().get(name) for name in load_sources().names()]
+    others = [source for source in every if source.suffixes and not source.suffixes[0].endswith(known)]
+    return [source for source in others if any(_has(source, file) for file in files)]
 
 
-def _written(project: Project, file: Path) -> str:
-    """A path as the project would write it: relative if it lies inside."""
-    whole = file.resolve()
-    return str(whole.relative_to(project.root)) if whole.is_relative_to(project.root) else str(whole)
+def _has(source: Source, file: str) -> bool:
+    path = Path(file)
+    return (
+        bool(source.find(source.options(path=str(path.resolve())), path))
+        if path.is_dir()
+        else file.endswith(source.suffixes)
+    )
+
+
+def _written(project: Project, file: str) -> list[str]:
+    """A path as the project would write it: relative if it lies inside; a pattern outside as what it matches."""
+    if is_remote(file):
+        return [file]
+    whole = Path(file).absolute()
+    if whole.resolve().is_relative_to(project.root):
+        return [str(whole.resolve().relative_to(project.root))]
+    if any(mark in file for mark in "*?[") and not whole.exists():
+        return [str(match.resolve()) for match in _matches(file)]
+    return [str(whole.resolve())]
 
 
 def _toml(value: Any) -> str:

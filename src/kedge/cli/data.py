@@ -46,17 +46,29 @@ def show(path: str, what: str, as_json: bool) -> None:
 
 
 @command.command("ingest")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="PATH...")
+@click.argument("files", nargs=-1, required=True, metavar="PATH...")
 @click.option("--name", default="", help="The dataset's name; without it, that of the first file.")
-@click.option("--source", default="", help="The source that reads the files; without it, the ends of their names say.")
+@click.option(
+    "--source",
+    default="",
+    help="The source that reads the files; without it, what they begin with and their names say.",
+)
 @click.option("--input", default="", metavar="FIELD", help="The field that holds the input.")
 @click.option("--target", default="", metavar="FIELD", help="The field that holds the target.")
+@click.option("--licence", default="", help="The licence of rows that name none.")
+@click.option("--consent", default="", help="What was consented to for rows that say nothing of it.")
+@click.option("--origin", default="", help="Where rows come from that do not say so.")
 @click.option("--test", type=click.FloatRange(0, 1, max_open=True), help="Share held out for testing.")
 @click.option("--validation", type=click.FloatRange(0, 1, max_open=True), help="Share held out for validation.")
 @json_option
 @click.pass_obj
-def ingest_(path: str, /, files: tuple[Path, ...], as_json: bool, **options: Any) -> None:
-    """Make a dataset of files and folders: JSON Lines, Parquet, text or Python source.
+def ingest_(path: str, /, files: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Make a dataset of whatever there is.
+
+    PATH is a file, a folder, a pattern, a URL of S3 (s3://), Google Cloud (gs://) or Azure (az://), a dataset of the
+    Hugging Face hub (hf:owner/name), or a query (sql:URL#QUERY). JSON Lines, JSON, CSV, Parquet, Arrow, text, Markdown,
+    HTML, PDF, Python source, images, sounds, and archives of them are read by what they are. Chats, instructions and
+    preferences are recognised.
 
     What cannot be a row is quarantined with its line and the reason, and the rest goes on. Outside a project, one is
     made here.

@@ -15,8 +15,9 @@ from kedge.data.divide import divide
 from kedge.data.ingest import Mapper, ingest
 from kedge.data.normalise import normalise_stage
 from kedge.data.packs import prune
+from kedge.data.policy import policy_stage
 from kedge.data.store import store
-from kedge.data.types import BuildRequest, BuildResult
+from kedge.data.types import BuildRequest, BuildResult, StageSpec
 
 
 def build(
@@ -35,7 +36,7 @@ def build(
     changed files are read the next time. `mapper` reads parts elsewhere than in processes of this machine.
     A dataset may come out empty.
     """
-    stages = (normalise_stage(request.normalise), *request.stages)
+    stages = (normalise_stage(request.normalise), *_policy(request), *request.stages)
     packs = cache or folder / "rows"
     rows = ingest(request.sources, root, progress, cache=packs, stages=stages, mapper=mapper)
     divided = divide(rows, request.duplicates, request.split, progress)
@@ -44,13 +45,19 @@ def build(
     return result
 
 
+def _policy(request: BuildRequest) -> tuple[StageSpec, ...]:
+    return (policy_stage(request.policy),) if request.policy.says_something else ()
+
+
 def recipe(request: BuildRequest) -> Mapping[str, Any]:
     """How the dataset is made, without where its files lie on this machine."""
     sources = []
     for bound in request.sources:
         options = to_plain(bound.options)
         options.pop("path", None)
-        sources.append({"name": bound.source.name, "args": options})
+        rights = {"rights": dict(bound.rights)} if bound.rights else {}
+        sources.append({"name": bound.source.name, "args": options, **rights})
     steps = {name: to_plain(getattr(request, name)) for name in ("normalise", "duplicates", "split")}
     stages = [{"name": stage.name, "args": to_plain(stage.options)} for stage in request.stages]
-    return {"sources": sources, **steps, **({"stages": stages} if stages else {})}
+    policy = {"policy": to_plain(request.policy)} if request.policy.says_something else {}
+    return {"sources": sources, **steps, **policy, **({"stages": stages} if stages else {})}

@@ -23,6 +23,7 @@ from kedge.data.code import digest_code
 from kedge.data.keyed import keyed, to_batch
 from kedge.data.packs import Entry, Located, PackedRows, PackWriter, find_packs
 from kedge.data.parts import Part, changed, cut, fill, state_of
+from kedge.data.policy import rights_stage
 from kedge.data.rows import quarantine
 from kedge.data.stage import RowStage, apply_stages, open_stage
 from kedge.data.types import BoundSource, Medium, SourceFile, StageSpec
@@ -175,9 +176,15 @@ def _keep_medium(folder: Path, medium: Medium) -> None:
         temporary.replace(path)
 
 
+def stages_of(bound: BoundSource, stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...]:
+    """The stages that rows of one source go through."""
+    return (rights_stage(bound.rights), *stages) if bound.rights else stages
+
+
 def _identity(bound: BoundSource, stages: tuple[StageSpec, ...]) -> str:
     """What decides, beside the bytes, what is read of a part."""
     options = {key: value for key, value in to_plain(bound.options).items() if key != "path"}
+    stages = stages_of(bound, stages)
     told = [[stage.name, stage.open, to_plain(stage.options)] for stage in stages]
     modules = [
         bound.source.read.partition(":")[0],
@@ -212,7 +219,7 @@ def _reading(
 ) -> Reading:
     bound = sources[parts[0][1].source]
     name = digest_of([key for key, _ in parts])[7:39]
-    return Reading(folder, name, bound.source.read, bound.options, stages, tuple(parts))
+    return Reading(folder, name, bound.source.read, bound.options, stages_of(bound, stages), tuple(parts))
 
 
 def _die_with_parent() -> None:

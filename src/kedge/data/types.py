@@ -10,6 +10,7 @@ from typing import Any, Literal
 from kedge.core.artifact import Artifact
 from kedge.core.dataset import DatasetManifest
 from kedge.core.errors import Invalid
+from kedge.data.quality.types import QualityOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +62,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoundSource:
-    """A source with its options."""
+    """A source with its options. `rights` are tags (licence, consent, origin) of its rows that say nothing of them."""
 
     source: Source
     options: Any
+    rights: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, root: Path) -> list[SourceFile]:
         """The files to read, by label. `Invalid` if there are none."""
@@ -99,14 +101,16 @@ class NormaliseOptions:
 class DuplicateOptions:
     """What counts as the same row twice.
 
-    Exact duplicates have the same input and target. Two rows are near when the sets of their inputs' character
-    `shingle`-grams have a Jaccard similarity of at least `near`; clusters are what near pairs connect. `drop_near`
-    keeps one row of each cluster; otherwise clusters only decide the split.
+    Exact duplicates have the same input and target. Two rows are near when the sets of their inputs' `shingle`-grams of
+    characters or words have a Jaccard similarity of at least `near`; clusters are what near pairs connect. `drop_near`
+    keeps one row of each cluster; otherwise clusters only decide the split. Words need `kedge[clean]`, and are the
+    quicker way for texts of more than a few lines.
     """
 
     exact: bool = True
     near: float = 0.8
     shingle: int = 5
+    unit: Literal["characters", "words"] = "characters"
     drop_near: bool = False
 
     def __post_init__(self) -> None:
@@ -135,6 +139,26 @@ class SplitOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyOptions:
+    """What rows may say of their licence, consent and origin; an empty list allows everything.
+
+    A row that is not allowed fails the build, or is left out with `action = "drop"`. One that says nothing is not
+    allowed where there is a list, unless `allow_missing`.
+    """
+
+    licences: tuple[str, ...] = ()
+    consents: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    allow_missing: bool = False
+    action: Literal["fail", "drop"] = "fail"
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is a rule at all."""
+        return bool(self.licences or self.consents or self.origins)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """Everything that decides a dataset version, except what the files say."""
 
@@ -144,6 +168,7 @@ class BuildRequest:
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     parent: str = ""
+    policy: PolicyOptions = field(default_factory=PolicyOptions)
     stages: tuple[StageSpec, ...] = ()
 
 

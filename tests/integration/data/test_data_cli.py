@@ -113,7 +113,6 @@ def test_fields_and_names_can_be_given(kedge: Run, tmp_path: Path) -> None:
     ("words", "code", "said"),
     [
         (("data", "ingest", "none.jsonl"), 4, "no such file or folder"),
-        (("data", "ingest", "rows.csv"), 2, "nothing reads rows.csv"),
         (("data", "ingest", "rows.csv", "--source", "jsonx"), 4, "no source is called"),
         (("data", "ingest", "rows.csv", "--name", "Not A Name"), 2, "not a valid dataset name"),
         (("data", "ingest"), 2, "Missing argument"),

@@ -18,13 +18,16 @@ from kedge.core.errors import Invalid
 from kedge.core.hashing import digest_of
 from kedge.core.step import Step
 from kedge.data.fingerprint import fingerprint
-from kedge.data.types import BoundSource, DuplicateOptions, NormaliseOptions, Source, SplitOptions
+from kedge.data.policy import RIGHTS
+from kedge.data.types import BoundSource, DuplicateOptions, NormaliseOptions, PolicyOptions, Source, SplitOptions
 from kedge.plugins import catalogue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetOptions:
     """Where rows come from (a table with a source's `name` and its options, or several), and how they are cleaned.
+
+    A source's table may also say the `licence`, `consent` and `origin` of its rows; `policy` says which are allowed.
 
     `name` is the dataset's ("" = the stage's). `parent` is the digest of the version that this one replaces: rows that
     it has in place are not stored again. Without `allow_empty`, a dataset without a row is an error.
@@ -36,6 +39,7 @@ class DatasetOptions:
     duplicates: DuplicateOptions = field(default_factory=DuplicateOptions)
     split: SplitOptions = field(default_factory=SplitOptions)
     parent: str = ""
+    policy: PolicyOptions = field(default_factory=PolicyOptions)
     allow_empty: bool = False
 
     def __post_init__(self) -> None:
@@ -63,12 +67,13 @@ def _bind(known: Catalogue[Source], table: Mapping[str, Any]) -> BoundSource:
     if not isinstance(name, str) or not name:
         raise Invalid("a source needs a name", hint=nearest("", known.names()))
     source = known.get(name)
+    rights = {key: str(value) for key in RIGHTS if (value := given.pop(key, ""))}
     keys = [each.name for each in fields(source.options)]
     for key in given:
         if key not in keys:
             raise Invalid(f"source {name!r} has no option {key!r}", address=f"source.{key}", hint=nearest(key, keys))
     try:
-        return BoundSource(source=source, options=msgspec.convert(given, source.options))
+        return BoundSource(source=source, options=msgspec.convert(given, source.options), rights=rights)
     except msgspec.ValidationError as error:
         raise Invalid(f"source {name!r}: {error}") from error
 
@@ -83,7 +88,23 @@ def digest_files(options: DatasetOptions, root: Path) -> str:
 
 
 _ROOM: tuple[str, ...] = ("build", "code", "digests", "divide", "duplicates", "ingest", "keyed", "lines", "locate")
-_ROOM += ("normalise", "packs", "parts", "profile", "read", "rows", "segments", "sources", "split", "stage", "store")
+_ROOM += (
+    "normalise",
+    "packs",
+    "parts",
+    "policy",
+    "profile",
+    "read",
+    "readers",
+    "rights",
+    "rows",
+    "segments",
+    "shapes",
+    "sources",
+    "split",
+    "stage",
+    "store",
+)
 _ROOM += ("strict", "tags", "types")
 
 STEP = Step(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
+
 from kedge.app.project import STATE
 from kedge.app.steps.dataset import DatasetOptions, bind_sources
-from kedge.core.errors import Invalid
+from kedge.core.errors import Invalid, Refused
 from kedge.core.step import StepContext, StepResult
 from kedge.data.build import build
+from kedge.data.read import read_rejects
 from kedge.data.types import BuildRequest
 
 
@@ -19,6 +23,7 @@ def work(context: StepContext, options: DatasetOptions) -> StepResult:
         duplicates=options.duplicates,
         split=options.split,
         parent=options.parent,
+        policy=options.policy,
     )
     result = build(
         request,
@@ -29,10 +34,24 @@ def work(context: StepContext, options: DatasetOptions) -> StepResult:
         cache=context.root / STATE / "cache" / "rows" / request.name,
     )
     manifest = result.manifest
+    broken = {reason: count for reason, count in manifest.rejects.items() if reason.startswith("policy:")}
+    if broken and options.policy.action == "fail":
+        raise _refused(context, result.artifact.digest, broken)
     if not manifest.rows and not options.allow_empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in manifest.rejects.items())
         raise Invalid(f"no row is left: {reasons or 'the files are empty'}", hint="kedge data ingest shows each reject")
     metrics = {"rows": manifest.rows, "rejected": sum(manifest.rejects.values()), **manifest.profile["splits"]}
     return StepResult(
         outputs={"dataset": result.artifact}, metrics={name: float(value) for name, value in metrics.items()}
+    )
+
+
+def _refused(context: StepContext, dataset: str, broken: Mapping[str, int]) -> Refused:
+    """The error for rows that the policy does not allow: what is wrong, and where the first of them stand."""
+    rejects = (reject for reject in read_rejects(context.blobs, dataset) if reject.reason in broken)
+    rows = "\n  ".join(f"{reject.source}: {reject.detail}" for reject in islice(rejects, 5))
+    said = ", ".join(f"{count} {reason}" for reason, count in broken.items())
+    return Refused(
+        f"the policy does not allow every row: {said}\n  {rows}",
+        hint='add what is missing to the rows or to their source, or set policy.action = "drop"',
     )

@@ -14,7 +14,7 @@ from kedge.data.sources.files import head, open_source
 from kedge.data.sources.jsonl import JsonlOptions
 from kedge.data.sources.parquet import ParquetOptions
 from kedge.data.sources.python_functions import PythonFunctionsOptions
-from kedge.data.sources.text import TextOptions, Unit
+from kedge.data.sources.text import TextOptions
 from kedge.data.types import Medium, SourceFile
 
 _Found = Iterator[Row | Reject | Medium]
@@ -73,7 +73,7 @@ def _options(kind: str, options: FilesOptions) -> Any:
     if kind == "parquet":
         return ParquetOptions(input=given, target=wanted, tags=tags)
     if kind == "text":
-        return TextOptions(unit=cast("Unit", options.unit), max_line_bytes=options.max_line_bytes)
+        return TextOptions(unit=options.unit, max_line_bytes=options.max_line_bytes)
     return PythonFunctionsOptions() if kind == "python" else options
 
 

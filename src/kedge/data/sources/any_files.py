@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kedge.data.readers.detect import SUFFIXES
 from kedge.data.sources.files import find_files
@@ -24,7 +25,7 @@ class FilesOptions:
     input: str = ""
     target: str = ""
     tags: tuple[str, ...] | None = None
-    unit: str = "paragraph"
+    unit: Literal["line", "paragraph", "file"] = "paragraph"
     passed_over: tuple[str, ...] = ()
     max_line_bytes: int = 16 << 20
     max_document_bytes: int = 64 << 20
@@ -37,9 +38,9 @@ class FilesOptions:
 
 
 def find(options: FilesOptions, root: Path) -> list[SourceFile]:
-    """The files named, and every file in the folders named but the hidden ones."""
+    """The files named, and every file in the folders named but the hidden ones and the project's own."""
     found = find_files(options.path, root, ("",))
-    return [file for file in found if not options.passed_over or not file.label.endswith(options.passed_over)]
+    return [file for file in found if file.path != root / "kedge.toml" and not file.label.endswith(options.passed_over)]
 
 
 SOURCE = Source(

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from kedge.core.errors import Invalid, NotFound
+from kedge.data.sources.remote import bring, is_remote
 from kedge.data.types import SourceFile
 
 PASSED_OVER = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
@@ -19,6 +20,7 @@ PASSED_OVER = frozenset({"__pycache__", "node_modules", "site-packages", "dist-p
 def find_files(paths: str | Sequence[str], root: Path, suffixes: tuple[str, ...]) -> list[SourceFile]:
     """The files that paths and patterns name, and those with one of `suffixes` in the folders they name. `NotFound`.
 
+    URLs of object stores, datasets of the hub and SQL queries are brought here first (see `remote`).
     A file goes by the path as it was given; one given by an absolute path, by its place in the folder given.
     Hidden folders and those of installed packages are passed over.
     """
@@ -26,6 +28,9 @@ def find_files(paths: str | Sequence[str], root: Path, suffixes: tuple[str, ...]
     for given in [paths] if isinstance(paths, str) else paths:
         if not given:
             raise Invalid("a source needs a path", hint='as in source = { name = "jsonl", path = "data/rows.jsonl" }')
+        if is_remote(given):
+            found.update((file.path, file.label) for file in bring(given, root) if file.label.endswith(suffixes))
+            continue
         for path, label in _named(given, root):
             if path.is_dir():
                 found.update((path / inner, str(label / inner)) for inner in walk(path, suffixes))
