@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import importlib
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kedge.app.bound import bind, known_endpoint
 from kedge.app.project import Project
+from kedge.app.workplace import unpack, workplace
 from kedge.config import resolve_secret
-from kedge.core.bundle import Bundle
-from kedge.core.errors import Broken, Invalid
-from kedge.core.manifest import read_manifest
+from kedge.core.errors import Invalid
 from kedge.core.ports import TraceSink
 from kedge.core.release import Endpoint
 from kedge.core.settings import EndpointSettings
 from kedge.govern.keys import hash_key
-from kedge.registry.bundle import read_bundle
 from kedge.serve.gateway.parts import Gateway, assemble
 from kedge.serve.gateway.ports import GatewayOptions, Ports
 from kedge.serve.gateway.routing import Running
@@ -51,7 +45,7 @@ def serve(
     settings = project.config.endpoints.get(bound.name) or EndpointSettings(model=bound.model, alias=bound.alias)
     sink = open_sink(project.config.store.traces)
     try:
-        with _workplace(project) as folder:
+        with workplace(project) as folder:
             run_gateway(
                 _gateway(project, bound, folder, sink),
                 host=host or settings.host,
@@ -68,7 +62,7 @@ def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink
     serving = project.config.endpoints.get(endpoint.name) or EndpointSettings(model=endpoint.model)
     open_guards(serving.guards)  # one that is not there is found out before anything is loaded
     launcher = Launcher(
-        unpack=lambda digest: _unpack(project, digest, folder),
+        unpack=lambda digest: unpack(project, digest, folder),
         settings=serving.replicas,
         secret=lambda reference: resolve_secret(reference, root=project.root),
     )
@@ -134,48 +128,3 @@ def _watch(project: Project, endpoint: str) -> Callable[[], bool]:
 def _sticky(project: Project, endpoint: str) -> bool:
     settings = project.config.endpoints.get(endpoint)
     return settings is None or settings.rollout is None or settings.rollout.sticky == "caller"
-
-
-def _unpack(project: Project, digest: str, folder: Path) -> tuple[Bundle, Path]:
-    """A bundle and a folder with its verified files: linked to the blob store's where that can be, else copied.
-
-    `NotFound`; `Broken` if bytes are not what their digest says, or a title leaves the folder.
-    """
-    root = (folder / digest.removeprefix("sha256:")[:16]).resolve()
-    for layer in read_manifest(project.blobs, digest).layers:
-        target = (root / layer.title).resolve()
-        if not layer.title or not target.is_relative_to(root) or target == root:
-            raise Broken(f"a file name leaves its folder: {layer.title!r}", address=digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _link(project.blobs.fetch(layer.digest), target)
-    return read_bundle(project.blobs, digest), root
-
-
-def _link(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
-
-
-@contextmanager
-def _workplace(project: Project) -> Iterator[Path]:
-    """A private folder for unpacked bundles, gone at the end; those of gateways that were killed are swept first."""
-    serving = project.state / "serve"
-    serving.mkdir(mode=0o700, exist_ok=True)
-    for left in serving.iterdir():
-        _sweep(left)
-    with tempfile.TemporaryDirectory(dir=serving) as name, (Path(name) / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield Path(name)
-
-
-def _sweep(left: Path) -> None:
-    """Remove a folder whose gateway no longer holds its lock."""
-    try:
-        with (left / "lock").open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left, ignore_errors=True)
-    except OSError:  # its gateway lives, or another one sweeps
-        return
