@@ -15,7 +15,7 @@ from kedge.core.access import Key
 from kedge.core.artifact import Artifact
 from kedge.core.audit import AuditRecord
 from kedge.core.evaluation import Gate
-from kedge.core.model import AliasMove, ModelVersion, RecordedVerdict
+from kedge.core.model import AliasMove, Approval, ModelVersion, RecordedVerdict
 from kedge.core.release import Endpoint, Heartbeat, Release, Role
 from kedge.core.review import ReviewCase, ReviewLabel
 from kedge.core.rollout import Rollout, RolloutEvent
@@ -179,6 +179,18 @@ class Verdicts(Protocol):
 
     def get(self, id: str) -> RecordedVerdict:
         """`NotFound`."""
+        ...
+
+
+class Approvals(Protocol):
+    """Who approved which version."""
+
+    def add(self, approval: Approval) -> None:
+        """Record an approval. The same person's of the same version again changes nothing."""
+        ...
+
+    def of(self, model: str, version: int) -> list[Approval]:
+        """Every approval of a version, oldest first."""
         ...
 
 
@@ -350,6 +362,11 @@ class Ledger(Protocol):
     @property
     def verdicts(self) -> Verdicts:
         """Gates and their signed outcomes."""
+        ...
+
+    @property
+    def approvals(self) -> Approvals:
+        """Who approved which version."""
         ...
 
     @property

@@ -49,6 +49,23 @@ class AliasMove:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person's word that a version may take a protected alias."""
+
+    model: str
+    version: int
+    bundle: str
+    by: str
+    at: datetime
+    reason: str = ""
+
+    @property
+    def address(self) -> str:
+        """`schemas@7`."""
+        return f"{self.model}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedVerdict:
     """A verdict as the ledger keeps it: its id (digest of the signed content), the run, the time and the outcome."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kedge.core.ledger import Ledger
+from kedge.store.ledger.approvals import SqlApprovals
 from kedge.store.ledger.artifacts import SqlArtifacts
 from kedge.store.ledger.audit import SqlAudit
 from kedge.store.ledger.connection import Database
@@ -30,6 +31,7 @@ class SqlLedger:
         self.artifacts = SqlArtifacts(database)
         self.models = SqlModels(database)
         self.verdicts = SqlVerdicts(database)
+        self.approvals = SqlApprovals(database)
         self.releases = SqlReleases(database)
         self.rollouts = SqlRollouts(database)
         self.keys = SqlKeys(database)

@@ -404,3 +404,14 @@ review_labels = Table(
     Column("at", Instant, nullable=False),
     Index(None, "case", "reviewer", "id"),
 )
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("model", Word, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("by", Word, primary_key=True),
+    Column("bundle", Word, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)

@@ -8,6 +8,7 @@ class TestMyLedger(LedgerConformance):
 
 from __future__ import annotations
 
+from kedge.testing.ledger.approvals import ApprovalsConformance
 from kedge.testing.ledger.artifacts import ArtifactsConformance
 from kedge.testing.ledger.audit import AuditConformance
 from kedge.testing.ledger.keys import KeysConformance
@@ -32,6 +33,7 @@ class LedgerConformance(
     ArtifactsConformance,
     ModelsConformance,
     VerdictsConformance,
+    ApprovalsConformance,
     ReleasesConformance,
     RolloutsConformance,
     KeysConformance,

@@ -12,6 +12,20 @@ COUNT = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     create_reviews()
+    create_approvals()
+
+
+def create_approvals() -> None:
+    op.create_table(
+        "approvals",
+        sa.Column("model", WORD, nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("by", WORD, nullable=False),
+        sa.Column("bundle", WORD, nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("model", "version", "by", name="pk_approvals"),
+    )
 
 
 def create_reviews() -> None:
