@@ -12,9 +12,12 @@ from typing import Any
 from kedge.core.ports import BlobStore, Progress
 from kedge.core.spec import to_plain
 from kedge.data.divide import divide
+from kedge.data.duplicates import signature_stage
 from kedge.data.ingest import Mapper, ingest
 from kedge.data.normalise import normalise_stage
 from kedge.data.packs import prune
+from kedge.data.quality.judge import NOTHING, judge_rows
+from kedge.data.quality.stage import count_stage
 from kedge.data.policy import policy_stage
 from kedge.data.store import store
 from kedge.data.types import BuildRequest, BuildResult, StageSpec
@@ -36,13 +39,21 @@ def build(
     changed files are read the next time. `mapper` reads parts elsewhere than in processes of this machine.
     A dataset may come out empty.
     """
-    stages = (normalise_stage(request.normalise), *_policy(request), *request.stages)
+    stages = (normalise_stage(request.normalise), *_policy(request), *request.stages, *_late(request))
     packs = cache or folder / "rows"
     rows = ingest(request.sources, root, progress, cache=packs, stages=stages, mapper=mapper)
-    divided = divide(rows, request.duplicates, request.split, progress)
+    judged = judge_rows(rows, request.quality) if request.quality else NOTHING
+    divided = divide(rows, request.duplicates, request.split, progress, judged)
     result = store(request, recipe(request), rows, divided, folder=folder, blobs=blobs, progress=progress)
     prune(packs, rows.packs)
     return result
+
+
+def _late(request: BuildRequest) -> tuple[StageSpec, ...]:
+    """What must come last: counts for the rules of quality and signatures, of the text as it will be kept."""
+    counts = (count_stage(),) if request.quality else ()
+    signatures = (signature_stage(request.duplicates),) if request.duplicates.near < 1 else ()
+    return (*counts, *signatures)
 
 
 def _policy(request: BuildRequest) -> tuple[StageSpec, ...]:
@@ -60,4 +71,5 @@ def recipe(request: BuildRequest) -> Mapping[str, Any]:
     steps = {name: to_plain(getattr(request, name)) for name in ("normalise", "duplicates", "split")}
     stages = [{"name": stage.name, "args": to_plain(stage.options)} for stage in request.stages]
     policy = {"policy": to_plain(request.policy)} if request.policy.says_something else {}
-    return {"sources": sources, **steps, **policy, **({"stages": stages} if stages else {})}
+    quality = {"quality": to_plain(request.quality)} if request.quality else {}
+    return {"sources": sources, **steps, **policy, **({"stages": stages} if stages else {}), **quality}

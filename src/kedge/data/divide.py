@@ -6,7 +6,7 @@ It works on digests and numbers, not on texts: about a hundred bytes a row while
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from kedge.core.ports import Progress
 from kedge.data.digests import Digests, binary_column, from_hex, key_of, least, repeated
 from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
+from kedge.data.quality.judge import NOTHING, Judged
 from kedge.data.rows import DETAIL
 from kedge.data.split import RANK, SPLITS, fall
 from kedge.data.stage import StoredRows
@@ -61,6 +62,7 @@ class Divided:
     heads: NDArray[np.int64]
     dropped: tuple[Dropped, ...]
     leaks: Leaks
+    judged: Judged = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,19 @@ class _Columns:
     unseen: NDArray[np.uint64]
 
 
-def divide(rows: StoredRows, duplicates: DuplicateOptions, split: SplitOptions, progress: Progress) -> Divided:
-    """Leave out what is there twice, and then what would leak from one split into another."""
+def divide(
+    rows: StoredRows,
+    duplicates: DuplicateOptions,
+    split: SplitOptions,
+    progress: Progress,
+    judged: Judged = NOTHING,
+) -> Divided:
+    """Leave out what was judged, what is there twice, and then what would leak from one split into another."""
     progress.start(4, "comparing rows")
     columns = _columns(rows, split)
     progress.advance()
-    kept = np.arange(len(rows), dtype=np.int64)
-    kept, same = _once(kept, columns.ids, "duplicate:id", np.zeros(len(kept), dtype=np.uint8), by_id=False)
+    kept = np.delete(np.arange(len(rows), dtype=np.int64), judged.rows)
+    kept, same = _once(kept, columns.ids, "duplicate:id", np.zeros(len(rows), dtype=np.uint8), by_id=False)
     dropped = [same]
     if duplicates.exact:
         held_out = np.zeros(len(rows), np.uint8) if columns.splits is None else (columns.splits != 0).astype(np.uint8)
@@ -93,7 +101,7 @@ def divide(rows: StoredRows, duplicates: DuplicateOptions, split: SplitOptions, 
         kept = heads = kept[~near]
     progress.advance()
     fallen = _by_cluster(columns.ids, heads, split) if columns.splits is None else columns.splits[kept]
-    divided = _separate(columns, kept, heads, fallen, tuple(dropped))
+    divided = replace(_separate(columns, kept, heads, fallen, tuple(dropped)), judged=judged)
     progress.advance()
     progress.note(rows=len(divided.kept), dropped=len(rows) - len(divided.kept))
     return divided
@@ -101,6 +109,12 @@ def divide(rows: StoredRows, duplicates: DuplicateOptions, split: SplitOptions, 
 
 def tell(rows: StoredRows, divided: Divided, options: SplitOptions) -> Iterator[Reject]:
     """A reject for each row that was left out, step by step."""
+    judged = divided.judged
+    for begin in range(0, len(judged.rows), _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        table = rows.take(judged.rows[part], ["id", "source"]).to_pylist()
+        for row, reason, detail in zip(table, judged.reasons[part], judged.details[part], strict=True):
+            yield Reject(source=row["source"], reason=reason, detail=detail[:DETAIL], row=row["id"])
     for dropped in divided.dropped:
         for begin in range(0, len(dropped.rows), _CHUNK):
             part = slice(begin, begin + _CHUNK)

@@ -1,36 +1,66 @@
-"""Finds rows that are nearly the same: by MinHash, and then by exact Jaccard similarity."""
+"""Finds rows that are nearly the same: by MinHash, and then by exact Jaccard similarity.
+
+What is held of a row is the head of its cluster and four numbers of its signature at a time; texts are read again only
+for pairs that may be near. The result does not depend on the order of the work, on batches or on processes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from kedge.data.stage import StoredRows
-from kedge.data.types import DuplicateOptions
-from kedge.text.minhash import candidates, signatures
+from kedge.data.columns import string_buffers
+from kedge.data.stage import Passed, RowStage, StoredRows
+from kedge.data.types import DuplicateOptions, StageSpec
+from kedge.text.minhash import agreement, band_key, candidates, pairs_of, signatures
+from kedge.text.ragged import Ragged
 from kedge.text.shingles import jaccard, shingle_sets, shingles
 
+SIGNATURE = "_signature"
 BANDS = 32
 BAND_SIZE = 4
+HASHES = BANDS * BAND_SIZE
 WINDOW = 256
-DOUBT = 0.2  # how far an estimate over all hashes may lie below the truth: five and a half standard deviations at 0.8
+DOUBT = 0.2  # how far an estimate over all hashes may lie below the truth: five standard deviations at 0.7
+AT_ONCE = 4  # bands that are compared in one pass over the signatures
 BATCH = 20_000
+PAIRS = 4096  # whose texts are held at a time
+
+
+def signature_stage(options: DuplicateOptions) -> StageSpec:
+    """The stage that signs rows, to be opened where they are read."""
+    return StageSpec(name="signatures", open="kedge.data.duplicates:open_signatures", options=options)
+
+
+def open_signatures(options: DuplicateOptions) -> RowStage:
+    """Appends the MinHash signature of each input."""
+    sign = _word_signer(options) if options.unit == "words" else _character_signer(options)
+
+    def append(batch: pa.RecordBatch) -> Passed:
+        data = np.ascontiguousarray(sign(batch.column("input")), dtype="<u4")
+        kind = pa.binary(4 * HASHES)
+        column = pa.FixedSizeBinaryArray.from_buffers(kind, batch.num_rows, [None, pa.py_buffer(data.tobytes())])
+        return Passed(batch=batch.append_column(pa.field(SIGNATURE, kind, nullable=False), column))
+
+    return append
 
 
 def find_clusters(rows: StoredRows, kept: NDArray[np.int64], options: DuplicateOptions) -> NDArray[np.int64]:
     """For each of the rows `kept` (ascending), the number of the head of its cluster: the row with the smallest id
     among the rows that near pairs connect it with."""
-    table = rows.take(kept, ["id", "input"])
-    ids, texts = table.column("id").to_pylist(), table.column("input").to_pylist()
-    heads = list(range(len(kept)))
-    for left, right in near_pairs(texts, options).tolist():
-        a, b = _head(heads, left), _head(heads, right)
-        if a != b:
-            first, second = sorted((a, b), key=lambda i: ids[i])
-            heads[second] = first
-    return kept[[_head(heads, i) for i in range(len(kept))]] if len(kept) else kept
+    roots = np.arange(len(kept), dtype=np.int64)
+    if len(kept) < 2 or options.near >= 1:
+        return kept
+    for first in range(0, BANDS, AT_ONCE):
+        for keys in _band_keys(rows, kept, range(first, first + AT_ONCE)):
+            for pairs in pairs_of(keys, WINDOW):
+                for begin in range(0, len(pairs), PAIRS):
+                    _join(rows, kept, roots, pairs[begin : begin + PAIRS], options)
+    return kept[_smallest(rows, kept, _settled(roots))]
 
 
 def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.int64]:
@@ -41,21 +71,112 @@ def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.in
     """
     if len(texts) < 2 or options.near >= 1:
         return np.empty((0, 2), dtype=np.int64)
-    parts = [
-        signatures(shingles(texts[at : at + BATCH], options.shingle), BANDS * BAND_SIZE)
-        for at in range(0, len(texts), BATCH)
-    ]
+    sign = _word_signer(options) if options.unit == "words" else _character_signer(options)
+    parts = [sign(pa.array(texts[at : at + BATCH], pa.string())) for at in range(0, len(texts), BATCH)]
     pairs = candidates(np.concatenate(parts), bands=BANDS, floor=options.near - DOUBT, window=WINDOW)
     if not len(pairs):
         return pairs
     members, places = np.unique(pairs, return_inverse=True)
-    sets = shingle_sets([texts[i] for i in members], options.shingle)
+    return pairs[_similarities([texts[i] for i in members], places.reshape(-1, 2), options) >= options.near]
+
+
+def _character_signer(options: DuplicateOptions) -> Callable[[pa.Array], NDArray[np.uint32]]:
+    return lambda column: signatures(shingles(column.to_pylist(), options.shingle), HASHES)
+
+
+def _word_signer(options: DuplicateOptions) -> Callable[[pa.Array], NDArray[np.uint32]]:
+    kernels = importlib.import_module("kedge.text.compiled.shingles")  # with numba, which not everybody has
+    return lambda column: kernels.word_signatures(*string_buffers(column), options.shingle, HASHES)
+
+
+def _similarities(texts: Sequence[str], pairs: NDArray[np.int64], options: DuplicateOptions) -> NDArray[np.float64]:
+    """The exact similarity of pairs of these texts."""
+    if options.unit == "words":
+        kernels = importlib.import_module("kedge.text.compiled.shingles")
+        sets: Ragged = kernels.word_shingles(*string_buffers(pa.array(texts, pa.string())), options.shingle)
+        exact: NDArray[np.float64] = kernels.similarities(sets, pairs[:, 0].copy(), pairs[:, 1].copy())
+        return exact
+    return jaccard(shingle_sets(texts, options.shingle), pairs[:, 0], pairs[:, 1])
+
+
+def _band_keys(rows: StoredRows, kept: NDArray[np.int64], bands: range) -> Iterator[NDArray[np.uint64]]:
+    """For each of some bands a number a row that stands for its part of the signature."""
+    keys = np.empty((len(bands), len(kept)), dtype=np.uint64)
+    first = done = 0
+    for batch in rows.scan([SIGNATURE]):
+        last = int(np.searchsorted(kept, first + batch.num_rows))
+        inside = kept[done:last] - first
+        minima = _minima(batch.column(SIGNATURE))[inside]
+        for i, band in enumerate(bands):
+            keys[i, done:last] = band_key(minima[:, band * BAND_SIZE : (band + 1) * BAND_SIZE])
+        first, done = first + batch.num_rows, last
+    yield from keys
+
+
+def _minima(column: pa.Array) -> NDArray[np.uint32]:
+    width = 4 * HASHES
+    view = memoryview(column.buffers()[1])[column.offset * width : (column.offset + len(column)) * width]
+    return np.frombuffer(view, dtype="<u4").reshape(-1, HASHES)
+
+
+def _join(
+    rows: StoredRows, kept: NDArray[np.int64], roots: NDArray[np.int64], pairs: NDArray[np.int64], options: DuplicateOptions
+) -> None:
+    """Connect those of the pairs that are near; what is connected already is not looked at."""
+    settled = _settled(roots)
+    pairs = pairs[settled[pairs[:, 0]] != settled[pairs[:, 1]]]
+    if not len(pairs):
+        return
+    members, places = np.unique(pairs, return_inverse=True)
     ends = places.reshape(-1, 2)
-    return pairs[jaccard(sets, ends[:, 0], ends[:, 1]) >= options.near]
+    signed = rows.take(kept[members], [SIGNATURE]).column(SIGNATURE).combine_chunks()
+    ends = ends[agreement(_minima(_one(signed)), ends) >= options.near - DOUBT]
+    if not len(ends):
+        return
+    members, ends = _only(members, ends)
+    texts = rows.take(kept[members], ["input"]).column("input").to_pylist()
+    near = ends[_similarities(texts, ends, options) >= options.near]
+    for left, right in members[near].tolist():
+        a, b = _root(roots, left), _root(roots, right)
+        roots[max(a, b)] = min(a, b)
 
 
-def _head(heads: list[int], i: int) -> int:
-    while heads[i] != i:
-        heads[i] = heads[heads[i]]
-        i = heads[i]
+def _only(members: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The members that some end names, and the ends by their places among those."""
+    some, places = np.unique(ends, return_inverse=True)
+    return members[some], places.reshape(-1, 2)
+
+
+def _one(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _root(roots: NDArray[np.int64], i: int) -> int:
+    while roots[i] != i:
+        roots[i] = roots[roots[i]]
+        i = int(roots[i])
     return i
+
+
+def _settled(roots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The root of every row."""
+    settled = roots[roots]
+    while (settled != roots).any():
+        roots[:] = settled
+        settled = roots[roots]
+    return roots
+
+
+def _smallest(rows: StoredRows, kept: NDArray[np.int64], roots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each row the place of the smallest id among those with its root."""
+    _, group, sizes = np.unique(roots, return_inverse=True, return_counts=True)
+    several = np.flatnonzero(sizes[group] > 1)
+    heads = np.arange(len(roots), dtype=np.int64)
+    if len(several):
+        ids = np.array(rows.take(kept[several], ["id"]).column("id").to_pylist())
+        order = np.lexsort((ids, group[several]))
+        ranked = group[several][order]
+        first = np.ones(len(ranked), dtype=bool)
+        first[1:] = ranked[1:] != ranked[:-1]
+        heads[several[order]] = several[order][first][np.cumsum(first) - 1]
+    return heads

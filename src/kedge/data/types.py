@@ -170,6 +170,7 @@ class BuildRequest:
     parent: str = ""
     policy: PolicyOptions = field(default_factory=PolicyOptions)
     stages: tuple[StageSpec, ...] = ()
+    quality: QualityOptions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from kedge.core.dataset import Reject, Row, Split
 from kedge.core.ports import BlobStore, Silent
 from kedge.data.build import build
 from kedge.data.divide import divide, tell
+from kedge.data.duplicates import open_signatures
 from kedge.data.keyed import keyed, to_batch
 from kedge.data.rows import make_row
 from kedge.data.sources.jsonl import SOURCE, JsonlOptions
@@ -31,8 +32,9 @@ def make_rows(*inputs: str, target: str = "", **tags: Any) -> list[Row]:
 class MemoryRows:
     """Rows that passed the row-local stages, in memory. Implements `StoredRows`."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.batch = keyed(to_batch(rows))
+    def __init__(self, rows: Sequence[Row], duplicates: DuplicateOptions | None = None) -> None:
+        signed = open_signatures(duplicates or DuplicateOptions())
+        self.batch = keyed(signed(to_batch(rows)).batch)
 
     def __len__(self) -> int:
         return int(self.batch.num_rows)
@@ -61,7 +63,7 @@ def divide_rows(
     rows: Sequence[Row], split: SplitOptions | None = None, duplicates: DuplicateOptions | None = None
 ) -> DividedRows:
     """What a build makes of rows once they are read."""
-    split, stored = split or SplitOptions(test=0, validation=0), MemoryRows(rows)
+    split, stored = split or SplitOptions(test=0, validation=0), MemoryRows(rows, duplicates)
     found = divide(stored, duplicates or DuplicateOptions(), split, Silent())
     return DividedRows(
         rows=[rows[i] for i in found.kept],

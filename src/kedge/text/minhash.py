@@ -36,7 +36,7 @@ def candidates(minima: NDArray[np.uint32], *, bands: int, floor: float, window: 
     """
     found = [np.empty((0, 2), dtype=np.int64)]
     for band in np.array_split(minima, bands, axis=1):
-        found += [pairs[agreement(minima, pairs) >= floor] for pairs in _pairs(_key(band), window)]
+        found += [pairs[agreement(minima, pairs) >= floor] for pairs in pairs_of(band_key(band), window)]
     every = np.concatenate(found)
     return np.unique(every, axis=0) if len(every) else every
 
@@ -50,15 +50,16 @@ def agreement(minima: NDArray[np.uint32], pairs: NDArray[np.int64], *, batch: in
     return result
 
 
-def _key(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
+def band_key(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """A number for each row of a part of the signatures: the same for the same part."""
     key = np.zeros(len(band), dtype=np.uint64)
     for column in band.T:
         key = mixed(key * _STEP + column)
     return key
 
 
-def _pairs(key: NDArray[np.uint64], window: int) -> Iterator[NDArray[np.int64]]:
-    """Pairs of rows with one key."""
+def pairs_of(key: NDArray[np.uint64], window: int) -> Iterator[NDArray[np.int64]]:
+    """Pairs of rows with one key, at most `window` apart in the order of those with it; those next to each other first."""
     order = np.argsort(key, kind="stable")
     ordered = key[order]
     at = np.arange(len(key), dtype=np.int64)

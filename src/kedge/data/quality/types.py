@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from kedge.core.errors import Invalid
 
+PREFIX = "quality_"  # of the columns that hold counts
 SETS = ("gopher_quality", "gopher_repetition", "c4", "fineweb")
 
 

@@ -272,9 +272,14 @@ def _count_grams(
     mask = 63
     while mask < 2 * words:
         mask = 2 * mask + 1
-    for n in range(2, 5):
-        row[TOP_2 + n - 2] = _top_gram(keys, lengths, n, room, mask, stamp + np.uint64(n))
-    for n in range(5, 11):
+    often = 2
+    for n in range(2, 5):  # what occurs once has no part that decides anything: only its beginning counts
+        if often > 1 and words >= n:
+            often, chars = _top_gram(keys, lengths, n, room, mask, stamp + np.uint64(n))
+            row[TOP_2 + n - 2] = chars
+        elif words >= n:
+            row[TOP_2 + n - 2] = lengths[n] + n - 1
+    for n in range(5, 11):  # where no 5-gram occurs twice, no longer one does
         repeated, i = 0, 0
         while i + n <= words:
             key = sums[i + n] - sums[i] * (powers[i + n] * inverse[i])
@@ -284,6 +289,8 @@ def _count_grams(
                 repeated += lengths[i + n] - lengths[i]
                 i += n
         row[DUP_5 + n - 5] = repeated
+        if repeated == 0:
+            break
 
 
 @compiled
@@ -301,8 +308,11 @@ def _inverses(powers: NDArray[np.uint64]) -> NDArray[np.uint64]:
 @compiled
 def _top_gram(
     keys: NDArray[np.uint64], lengths: NDArray[np.int32], n: int, room: NDArray[np.uint64], mask: int, stamp: np.uint64
-) -> int:
-    """Length times count of the most frequent n-gram, blanks between its words counted; the first of several."""
+) -> tuple[int, int]:
+    """How often the most frequent n-gram occurs, and its length, blanks between its words counted, times that.
+
+    It is the first of several.
+    """
     words = len(keys)
     best, top = 0, 0
     for i in range(words - n + 1):
@@ -318,7 +328,7 @@ def _top_gram(
         count, first = np.int64(room[place, 2]), np.int64(room[place, 3])
         if count > best or (count == best and first < top):
             best, top = count, first
-    return best * (lengths[top + n] - lengths[top] + n - 1) if best else 0
+    return best, best * (lengths[top + n] - lengths[top] + n - 1)
 
 
 @compiled

@@ -50,8 +50,8 @@ KEYS, MASK, LONGEST, GATE = 0, 1, 2, 3
 GATE_MASK = 0x3FFF  # of bits, 64 in a word
 _HEAD = GATE + (GATE_MASK + 1) // 64
 SPECIAL, MENDED, UNITS = 0, _HEAD, 2 * _HEAD
-BEGINS = 3 * _HEAD  # the first two characters of what is mended: 128 times 128
-_TAIL = BEGINS + 128 * 128
+BEGINS = 3 * _HEAD  # the first two characters of what is mended: 128 times 128 bits
+_TAIL = BEGINS + 2 * 128
 
 Rules = NDArray[np.uint64]
 
@@ -83,7 +83,8 @@ def load_tables() -> Tables:
     _write(rules, MENDED, mended)
     _write(rules, UNITS, {text: ([len(text)],) for text in read["words"]["units"]})
     for text in mended:
-        rules[BEGINS + min(ord(text[0]), 127) * 128 + min(ord(text[1]), 127)] = 1
+        first, second = (min(ord(character), 127) for character in text[:2])
+        rules[BEGINS + 2 * first + second // 64] |= 1 << second % 64
     return Tables(
         kind=_kinds(read["classes"]),
         lower=np.array([_lower(chr(i)) for i in range(LIMIT)], dtype=np.uint32),

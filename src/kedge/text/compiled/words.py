@@ -314,6 +314,17 @@ def _emit_entry(rules: Rules, entry: int, cuts: Cuts, count: int, begin: int) ->
 
 
 @compiled
+def _cut_inside(text: Text, begin: int, end: int, cuts: Cuts, count: int) -> int:
+    """What is left when nothing clings to the ends any more."""
+    every = np.uint32(0)
+    for at in range(begin, end):
+        every |= text[1, at]
+    if not every & JOINT or is_address(text, begin, end):
+        return _emit(cuts, count, begin, end)
+    return _cut_joints(text, begin, end, cuts, count)
+
+
+@compiled
 def _cut_joints(text: Text, begin: int, end: int, cuts: Cuts, count: int) -> int:
     start, at = begin, begin
     while at < end:
@@ -335,26 +346,25 @@ def cut_stretch(
     text: Text, begin: int, end: int, rules: Rules, cuts: Cuts, count: int
 ) -> int:
     """The words of one stretch without blanks, appended to the `count` that are there; how many there are now."""
-    first = count
+    first, depth, last = count, 0, -1
     entry = find(text, begin, end, rules, SPECIAL)
-    if entry >= 0:
-        return _mended(text, rules, cuts, first, _emit_entry(rules, entry, cuts, count, begin))
-    depth, last = 0, -1
-    while end > begin and end - begin != last and depth < cuts.shape[1]:
-        if find(text, begin, end, rules, SPECIAL) >= 0:
-            break
+    while entry < 0 and end > begin and end - begin != last and depth < cuts.shape[1]:
         last = end - begin
         before = prefix_length(text, begin, end)
-        if before and begin + before < end and find(text, begin + before, end, rules, SPECIAL) >= 0:
-            count = _emit(cuts, count, begin, begin + before)
-            begin += before
-            break
+        if before and begin + before < end:
+            entry = find(text, begin + before, end, rules, SPECIAL)
+            if entry >= 0:
+                count = _emit(cuts, count, begin, begin + before)
+                begin += before
+                break
         after = suffix_length(text, begin + before, end, rules)
-        if after and end - after > begin and find(text, begin, end - after, rules, SPECIAL) >= 0:
-            cuts[2, depth] = after
-            depth += 1
-            end -= after
-            break
+        if after and end - after > begin:
+            entry = find(text, begin, end - after, rules, SPECIAL)
+            if entry >= 0:
+                cuts[2, depth] = after
+                depth += 1
+                end -= after
+                break
         if before:
             count = _emit(cuts, count, begin, begin + before)
             begin += before
@@ -362,14 +372,12 @@ def cut_stretch(
             cuts[2, depth] = after
             depth += 1
             end -= after
-    if end > begin:
-        entry = find(text, begin, end, rules, SPECIAL)
-        if entry >= 0:
-            count = _emit_entry(rules, entry, cuts, count, begin)
-        elif is_address(text, begin, end):
-            count = _emit(cuts, count, begin, end)
-        else:
-            count = _cut_joints(text, begin, end, cuts, count)
+        if before and after and end > begin:
+            entry = find(text, begin, end, rules, SPECIAL)
+    if entry >= 0:
+        count = _emit_entry(rules, entry, cuts, count, begin)
+    elif end > begin:
+        count = _cut_inside(text, begin, end, cuts, count)
     for i in range(depth - 1, -1, -1):
         count = _emit(cuts, count, end, end + cuts[2, i])
         end += cuts[2, i]
@@ -377,11 +385,18 @@ def cut_stretch(
 
 
 @compiled
+def _may_begin(text: Text, at: int, rules: Rules) -> np.uint64:
+    """Whether something that is put together again begins with these two characters."""
+    first, second = min(text[0, at], np.uint32(127)), min(text[0, at + 1], np.uint32(127))
+    return (rules[BEGINS + 2 * first + (second >> 6)] >> np.uint64(second & 63)) & np.uint64(1)
+
+
+@compiled
 def _mended(text: Text, rules: Rules, cuts: Cuts, first: int, count: int) -> int:
     """What was cut but belongs together, such as `:-)`, put together again: the longest first, then from the left."""
     most = 0
     for i in range(first, count - 1):
-        if rules[BEGINS + min(text[0, cuts[0, i]], 127) * 128 + min(text[0, cuts[0, i] + 1], 127)]:
+        if _may_begin(text, cuts[0, i], rules):
             last = i + 1
             while last < count and cuts[1, last] - cuts[0, i] <= np.int64(rules[MENDED + LONGEST]):
                 last += 1
@@ -394,7 +409,7 @@ def _mended(text: Text, rules: Rules, cuts: Cuts, first: int, count: int) -> int
     hits = 0
     for length in range(most, 1, -1):
         for i in range(first, count - length + 1):
-            if not rules[BEGINS + min(text[0, cuts[0, i]], 127) * 128 + min(text[0, cuts[0, i] + 1], 127)]:
+            if not _may_begin(text, cuts[0, i], rules):
                 continue
             entry = find(text, cuts[0, i], cuts[1, i + length - 1], rules, MENDED)
             if entry < 0 or not _is_cut(rules, entry, cuts, i, i + length):

@@ -1,0 +1,25 @@
+"""Counts what the rules of quality read, once: columns `quality_NAME` beside the text."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from kedge.data.columns import string_buffers
+from kedge.data.quality.types import PREFIX
+from kedge.data.stage import Passed, RowStage
+from kedge.text.compiled.quality import COUNTS, count_batch
+
+
+def open_count(_: object) -> RowStage:
+    """Appends the counts of the input. It drops nothing: rules are applied to the columns afterwards."""
+    return _count
+
+
+def _count(batch: pa.RecordBatch) -> Passed:
+    counts = count_batch(*string_buffers(batch.column("input")))
+    for at, name in enumerate(COUNTS):
+        batch = batch.append_column(
+            pa.field(PREFIX + name, pa.int32(), nullable=False), pa.array(np.ascontiguousarray(counts[:, at]))
+        )
+    return Passed(batch=batch)
