@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from kedge.core.dataset import Reject, Row, Segment, Split
 from kedge.core.hashing import canonical
 from kedge.core.ports import BlobStore
+from kedge.data.rows import QUICK, has_floats
 
 SEGMENT_BYTES = 24 << 20  # of rows before they are packed: a file of some 8 MB, so that an erasure rewrites little
 GROUP_ROWS = 2048  # a single row is read by unpacking its group
@@ -133,7 +134,9 @@ def _sizes(batch: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 def write_tags(tags: Mapping[str, object]) -> str:
     """Tags as the column holds them: canonical JSON, so that a tag may be of any type in any row."""
-    return canonical(dict(tags)).decode()
+    if not tags:
+        return "{}"
+    return (canonical(dict(tags)) if has_floats(tags) else QUICK.encode(tags)).decode()
 
 
 def read_tags(text: str) -> Mapping[str, object]:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
+
+import msgspec
 
 from kedge.text.unicode import has_lone_surrogate
 
 MAX_DEPTH = 64
+
+_KEY = re.compile(rb'"\s*:')  # stands behind every key, and perhaps in a text: then it is parsed slowly
+_QUICK = msgspec.json.Decoder()
 BOM = "\ufeff"
 
 
@@ -27,6 +33,30 @@ class BadLine(ValueError):
 
 def parse_object(data: bytes) -> dict[str, Any]:
     """The object a line holds. `BadLine`."""
+    # escapes may hide what no encoding can write, and what is nested a lot may be too deep
+    if b"\\u" not in data and data.count(b"[") + data.count(b"{") <= MAX_DEPTH:
+        try:
+            value = _QUICK.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _parse_slowly(data)
+        if isinstance(value, dict) and len(_KEY.findall(data)) == _keys(value):
+            return value
+    return _parse_slowly(data)
+
+
+def _keys(value: Any) -> int:
+    """How many keys there are in all objects of a value; -1 or less if it holds a number beyond 64 bits."""
+    count = len(value) if isinstance(value, dict) else 0
+    for inner in value.values() if isinstance(value, dict) else value:
+        if isinstance(inner, dict | list):
+            count += _keys(inner)
+        elif isinstance(inner, int) and not -(1 << 63) <= inner < 1 << 63:
+            return -(1 << 40)
+    return count
+
+
+def _parse_slowly(data: bytes) -> dict[str, Any]:
+    """`parse_object` for a line in which something may be wrong, or that only looks so."""
     text = decode_line(data)
     try:
         value = _DECODER.decode(text)
