@@ -18,7 +18,7 @@ import pytest
 from kedge.app import keys, models
 from kedge.app.project import Project, open_project
 from kedge.core.access import Scope
-from kedge.core.artifact import ArtifactKind
+from kedge.core.artifact import Artifact, ArtifactKind
 from kedge.core.bundle import Bundle, Sampling
 from kedge.core.manifest import write_artifact
 from kedge.core.model import ModelVersion
@@ -53,10 +53,13 @@ class Line:
             sampling=bundle.sampling,
             engine=bundle.engine,
         )
-        artifact = write_bundle(project.blobs, whole)
-        for each in (model, artifact):
-            project.ledger.artifacts.add(each, at=project.clock.now())
-        return models.register(project, "words", artifact.digest)
+        return self.record(write_bundle(project.blobs, whole), model)
+
+    def record(self, bundle: Artifact, *parts: Artifact) -> ModelVersion:
+        """A stored bundle and what it is made of, as the next version of `words`."""
+        for each in (*parts, bundle):
+            self.project.ledger.artifacts.add(each, at=self.project.clock.now())
+        return models.register(self.project, "words", bundle.digest)
 
     def echo(self, name: str, **flags: object) -> ModelVersion:
         """An engine without a model that says its name first."""

@@ -24,7 +24,7 @@ from kedge.core.bundle import Bundle, Sampling
 from kedge.core.errors import Invalid, KedgeError, Missing, NotFound, Refused, Unavailable
 from kedge.core.generation import GenerationRequest
 from kedge.core.spec import Spec
-from kedge.serve.answers import Busy
+from kedge.serve.answers import Answering, Busy
 from kedge.serve.launch import Launcher
 from kedge.serve.pool import Pool
 from kedge.serve.servers.local import command_line
@@ -87,6 +87,11 @@ def asked(prompt: str, **sampling: object) -> GenerationRequest:
 def msgspec_sampling(sampling: dict[str, object]) -> Sampling:
     """The sampling of a request, 64 tokens unless it says otherwise."""
     return replace(Sampling(max_tokens=64), **sampling)  # type: ignore[arg-type]  # fields of Sampling by name
+
+
+async def _listen(answering: Answering, got: list[str]) -> None:
+    while events := await answering.next():
+        got += [event.text for event in events]
 
 
 async def answer(pool: Pool, request: GenerationRequest) -> tuple[str, str, int, int]:
@@ -152,10 +157,9 @@ def test_what_breaks_after_the_first_word_is_not_tried_again(url: str) -> None:
     async def go() -> None:
         async with launched(remote(url, retries=5)) as pool:
             answering = await pool.ask([asked("break after 3 words of this")])
-            got = []
+            got: list[str] = []
             with pytest.raises(Unavailable, match="while it was answering"):
-                while events := await answering.next():
-                    got += [event.text for event in events]
+                await _listen(answering, got)
             assert "".join(got) == "break after 3"
 
     asyncio.run(go())
