@@ -40,8 +40,8 @@ def ask(
 
     `Unavailable` when no gateway serves the endpoint; `Unauthenticated` when the key does not open it.
     """
-    bound = _endpoint(project, endpoint)
-    url = _url(project, bound.name)
+    bound = endpoint_of(project, endpoint)
+    url = url_of(project, bound.name) + "/v1/chat/completions"
     body = {"model": bound.model, "messages": [{"role": "user", "content": text}], "stream": True}
     try:
         with _client(project, key) as client, client.post(url).body_json(body).build_streamed() as response:
@@ -80,7 +80,8 @@ def _events(response: SyncResponse) -> Iterator[dict[str, Any]]:
                 yield msgspec.json.decode(data)
 
 
-def _endpoint(project: Project, name: str) -> Endpoint:
+def endpoint_of(project: Project, name: str) -> Endpoint:
+    """The endpoint of this name, or the only one. `NotFound`; `Invalid` if there are several and none is named."""
     known = {endpoint.name: endpoint for endpoint in project.ledger.releases.endpoints()}
     if not name and len(known) == 1:
         return next(iter(known.values()))
@@ -91,11 +92,12 @@ def _endpoint(project: Project, name: str) -> Endpoint:
     return known[name]
 
 
-def _url(project: Project, endpoint: str) -> str:
+def url_of(project: Project, endpoint: str) -> str:
+    """Where a gateway serves an endpoint now. `Unavailable` if none does."""
     beats = alive(project, endpoint)
     if not beats:
         raise Unavailable(f"nothing serves {endpoint!r} now", address=endpoint, hint=f"kedge serve {endpoint}")
-    return max(beats, key=lambda beat: (beat.healthy, beat.at)).url + "/v1/chat/completions"
+    return max(beats, key=lambda beat: (beat.healthy, beat.at)).url
 
 
 def _client(project: Project, key: str) -> SyncClient:

@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     "Release": {
         "models": Entry("kedge.cli.models", "List models, their versions, aliases and history."),
         "compare": Entry("kedge.cli.compare", "Compare two versions, case by case."),
+        "approve": Entry("kedge.cli.approve", "Approve a version that somebody else made."),
         "promote": Entry("kedge.cli.promote", "Point an alias at a version that passed its gate."),
         "rollout": Entry("kedge.cli.rollout", "Send a version to an endpoint step by step."),
         "rollback": Entry("kedge.cli.rollback", "Return to the exact previous bundle."),
@@ -58,6 +59,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     "Serve": {
         "serve": Entry("kedge.cli.serve", "Serve an endpoint with an OpenAI-compatible API."),
         "ask": Entry("kedge.cli.ask", "Ask an endpoint, and get the answer with its receipt."),
+        "batch": Entry("kedge.cli.batch", "Answer a file of requests, and go on where it was stopped."),
         "keys": Entry("kedge.cli.keys", "Create, list and revoke API keys."),
     },
     "Account for": {
