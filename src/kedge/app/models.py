@@ -101,7 +101,8 @@ def promote(project: Project, address: str, alias: str = PRODUCTION, *, override
         with project.ledger.begin() as tx:
             return _promote(project, tx, resolve(tx, address, exact=True), alias, override.strip())
     except Refused as refusal:
-        with project.recorded("refuse", f"{parse_address(address).name}@{alias}", wanted=address, why=refusal.message):
+        facts = {"wanted": address, "why": refusal.message, **judged(project.ledger, address)}
+        with project.recorded("refuse", f"{parse_address(address).name}@{alias}", **facts):
             pass
         raise
 
@@ -124,7 +125,16 @@ def permit(project: Project, tx: Ledger, version: ModelVersion, alias: str, *, o
     """Whether a version may take over an alias now, and by what right. `Refused` says why not."""
     if alias not in project.config.models.protected:
         return Permission()
-    wish = Wish(model=version.name, version=version.version, bundle=version.bundle, alias=alias, override=override)
+    wish = Wish(
+        model=version.name,
+        version=version.version,
+        bundle=version.bundle,
+        alias=alias,
+        override=override,
+        author=version.by,
+        card=version.card,
+        approvals=tx.approvals.of(version.name, version.version),
+    )
     return decide(wish, gates_in_force(project, version.name), evidence(project, tx, version.bundle))
 
 
@@ -179,6 +189,17 @@ def listing(project: Project, name: str = "") -> list[ModelLine]:
         )
         for version in project.ledger.models.versions(name)
     ]
+
+
+def judged(tx: Ledger, address: str) -> dict[str, object]:
+    """What the newest verdict on a version says, for the record of a refusal: the version, the outcome, and how many
+    cases would tell where it is undecided."""
+    version = resolve(tx, address, exact=True)
+    verdicts = tx.verdicts.about(version.bundle)
+    if not verdicts:
+        return {"version": version.version, "outcome": "", "needed": 0}
+    needed = max((finding.needed for finding in read_verdict(verdicts[-1]).findings), default=0)
+    return {"version": version.version, "outcome": str(verdicts[-1].outcome), "needed": needed}
 
 
 def history(project: Project, address: str) -> list[AliasMove]:

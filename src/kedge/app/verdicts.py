@@ -8,11 +8,12 @@ from datetime import datetime
 
 import msgspec
 
+from kedge.app.aliases import referred
 from kedge.app.project import Project, private_file
 from kedge.core.errors import Broken, NotFound
 from kedge.core.evaluation import Gate, Verdict
 from kedge.core.hashing import canonical, digest
-from kedge.core.ledger import Ledger
+from kedge.core.ledger import Ledger, RunQuery
 from kedge.core.model import RecordedVerdict
 from kedge.core.run import Run
 from kedge.deploy.promote import Evidence
@@ -88,7 +89,28 @@ def _evidence(tx: Ledger, recorded: RecordedVerdict, key: Signer) -> Evidence:
         authentic=genuine,
         gate_set=_set_at(tx, verdict.gate),
         evaluated=min((run.started for run in made), default=None),
+        dataset=_replaced(tx, verdict.dataset),
+        references={name: _now(tx, name) for name in verdict.detail.get("references", {})},
     )
+
+
+def _replaced(tx: Ledger, dataset: str) -> str:
+    """What the stage that made a dataset has made since, if it is another one."""
+    for run in reversed(tx.runs.producing(dataset)):
+        ports = [port for port, digest in run.outputs.items() if digest == dataset]
+        newest = tx.runs.search(RunQuery(where=f"stage = '{run.stage}' and status = 'succeeded'", limit=1))
+        now = newest[0].outputs.get(ports[0], dataset) if newest else dataset
+        return now if now != dataset else ""
+    return ""
+
+
+def _now(tx: Ledger, reference: str) -> tuple[str, str]:
+    """The address and the bundle that a version or an alias is now; nothing if it is gone."""
+    try:
+        found = referred(tx, reference)
+    except NotFound:
+        return "", ""
+    return (found[0], found[1]) if found else ("", "")
 
 
 def _set_at(tx: Ledger, gate: str) -> datetime | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 import click
 
+from kedge.app import history as past
 from kedge.app import models
 from kedge.app.project import open_project
 from kedge.cli.columns import columns
-from kedge.cli.moves import why
 from kedge.cli.render import emit
-from kedge.core.model import AliasMove
 
+MOVED = {"set": "white", "promoted": "green", "overridden": "yellow", "rolled back": "yellow"}
 COLOURS = {"pass": "green", "fail": "red", "undecided": "yellow"}
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -49,12 +50,20 @@ def show(path: str, address: str, as_json: bool) -> None:
 
 @command.command("history")
 @click.argument("address")
+@click.option("--at", metavar="TIME", help="What was in force then, as 2026-03-03T10:00; endpoint:NAME too.")
 @as_json
 @click.pass_obj
-def history(path: str, address: str, as_json: bool) -> None:
-    """Show every move of an alias (schemas@production), or of every alias of a model (schemas)."""
-    moves = models.history(open_project(path), address)
-    emit({"history": moves}, as_json=as_json, draw=lambda: draw_history(moves))
+def history(path: str, address: str, at: str | None, as_json: bool) -> None:
+    """Show every decision about an alias (schemas@production), or about every alias of a model (schemas)."""
+    project = open_project(path)
+    if at is not None:
+        when = past.moment(at)
+        found = past.in_force(project, address, when)
+        emit({"at": when, "in_force": found}, as_json=as_json, draw=lambda: draw_in_force(found, address, when))
+        return
+    made = past.decisions(project, address)
+    moves = models.history(project, address) if any(each.what in MOVED for each in made) else []
+    emit({"history": moves, "decisions": made}, as_json=as_json, draw=lambda: draw_history(made))
 
 
 @command.command("register")
@@ -130,17 +139,34 @@ def draw_view(view: models.ModelView) -> str:
     return "\n".join(lines)
 
 
-def draw_history(moves: Sequence[AliasMove]) -> str:
-    """Moves as a table, oldest first."""
+def draw_history(made: Sequence[past.Decision]) -> str:
+    """Decisions as a table, oldest first."""
     rows = [
         (
-            f"{move.at.astimezone():%Y-%m-%d %H:%M:%S}",
-            f"{move.model}@{move.alias}",
-            f"{'' if move.before is None else move.before} -> {move.after}",
-            "rollback" if move.rollback else "override" if move.override else "",
-            move.by,
-            why(move),
+            f"{each.at.astimezone():%Y-%m-%d %H:%M:%S}",
+            each.alias,
+            each.version,
+            click.style(each.what, fg=MOVED.get(each.what, "red" if each.what == "refused" else "yellow")),
+            each.by,
+            f"about {each.needed:,} cases would tell" if each.needed else each.why.partition("\n")[0],
         )
-        for move in moves
+        for each in made
     ]
     return columns(("at", "alias", "version", "", "by", "why"), rows)
+
+
+def draw_in_force(found: Sequence[past.InForce], address: str, when: datetime) -> str:
+    """What was in force at a moment."""
+    if not found:
+        return f"nothing was in force for {address} at {when:%Y-%m-%d %H:%M:%S}"
+    rows = [
+        (
+            each.name,
+            each.version,
+            each.bundle[:19] or "deleted since",
+            f"{each.since.astimezone():%Y-%m-%d %H:%M:%S}",
+            each.by,
+        )
+        for each in found
+    ]
+    return columns(("name", "version", "bundle", "since", "by"), rows)

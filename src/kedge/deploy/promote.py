@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from kedge.core.errors import Refused
+from kedge.core.evaluation import Evidence as Required
 from kedge.core.evaluation import Finding, Gate, Outcome, Verdict
+from kedge.core.model import Approval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """Somebody wants an alias of a model to point at a version. `override` is the reason to do it regardless."""
+    """Somebody wants an alias of a model to point at a version. `override` is the reason to do it regardless; `author`
+    registered the version, `card` is its model card's digest, and `approvals` are those it has."""
 
     model: str
     version: int
     bundle: str
     alias: str
     override: str = ""
+    author: str = ""
+    card: str = ""
+    approvals: Sequence[Approval] = ()
 
     @property
     def address(self) -> str:
@@ -35,7 +41,9 @@ class Wish:
 class Evidence:
     """A verdict on record. `gate_set` is when its rules were first stored, `evaluated` when its evaluation first began.
 
-    `authentic` says that the project's own key signed exactly this verdict.
+    `authentic` says that the project's own key signed exactly this verdict. `dataset` is what the evaluation's dataset
+    has become since ("" while it is the same), `references` what each version that the rules name is now: its address
+    and its bundle, both empty for an alias that was never set.
     """
 
     id: str
@@ -43,6 +51,8 @@ class Evidence:
     authentic: bool
     gate_set: datetime | None
     evaluated: datetime | None
+    dataset: str = ""
+    references: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +69,8 @@ class Permission:
 
 
 def decide(wish: Wish, gates: Sequence[Gate], evidence: Sequence[Evidence]) -> Permission:
-    """Permission to move a protected alias: each gate in force must have passed for exactly this bundle.
+    """Permission to move a protected alias: each gate in force must have passed for exactly this bundle, on the cases and
+    against the versions that count now, and with the evidence that it requires.
 
     `evidence` is in the order in which it was recorded; of several verdicts under one gate the newest counts. `Refused`
     lists every objection with the interval that decided, unless the wish gives a reason to override them.
@@ -75,6 +86,7 @@ def decide(wish: Wish, gates: Sequence[Gate], evidence: Sequence[Evidence]) -> P
             continue
         verdicts.append(newest.id)
         objections += _object(newest, gate)
+        objections += _missing(wish, gate)
     if objections and not wish.override.strip():
         raise _refusal(wish, objections, undecided=_undecided(verdicts, evidence))
     return Permission(verdicts=tuple(verdicts), objections=tuple(objections))
@@ -104,11 +116,47 @@ def _object(evidence: Evidence, gate: Gate) -> list[str]:
     if evidence.gate_set > evidence.evaluated:
         times = f"set at {_time(evidence.gate_set)}, the evaluation began at {_time(evidence.evaluated)}"
         return [f"gate {gate.name} was set after the evaluation it judges had begun ({times}): judge it by other cases"]
-    return [_say(finding) for finding in evidence.verdict.findings if finding.outcome is not Outcome.PASS] or (
-        []
-        if evidence.verdict.outcome is Outcome.PASS
-        else [f"gate {gate.name}: its verdict is {evidence.verdict.outcome}"]
+    if evidence.dataset:
+        was, now = evidence.verdict.dataset[:19], evidence.dataset[:19]
+        return [f"gate {gate.name}: the evaluation set has changed, from {was} to {now}: evaluate it on the new one"]
+    return (
+        _outdated(evidence, gate)
+        or [_say(finding) for finding in evidence.verdict.findings if finding.outcome is not Outcome.PASS]
+        or (
+            []
+            if evidence.verdict.outcome is Outcome.PASS
+            else [f"gate {gate.name}: its verdict is {evidence.verdict.outcome}"]
+        )
     )
+
+
+def _outdated(evidence: Evidence, gate: Gate) -> list[str]:
+    """The versions that were compared with and that are others now."""
+    found = []
+    for name, then in evidence.verdict.detail.get("references", {}).items():
+        address, bundle = evidence.references.get(name, ("", ""))
+        if bundle != then["bundle"]:
+            was = then["version"] or "nothing yet"
+            found.append(f"gate {gate.name} compared with {name} when it was {was}; it is {address or 'gone'} now")
+    return found
+
+
+def _missing(wish: Wish, gate: Gate) -> list[str]:
+    """The evidence that a gate requires besides its verdict, and that is not there."""
+    missing = []
+    if Required.CARD in gate.requires and not wish.card:
+        missing.append(f"gate {gate.name} requires a model card, and {wish.address} has none")
+    given = [a.by for a in wish.approvals if a.by != wish.author and a.bundle == wish.bundle]
+    if len(set(given)) < gate.approvers:
+        have = f"it has {', '.join(sorted(set(given)))}'s" if given else "it has none"
+        own = f" (that of {wish.author}, who made it, does not count)" if _own(wish) else ""
+        people = "1 person" if gate.approvers == 1 else f"{gate.approvers} people"
+        missing.append(f"gate {gate.name} requires the approval of {people} other than its author; {have}{own}")
+    return missing
+
+
+def _own(wish: Wish) -> bool:
+    return any(approval.by == wish.author for approval in wish.approvals)
 
 
 def _say(finding: Finding) -> str:
@@ -129,6 +177,8 @@ def _refusal(wish: Wish, objections: Sequence[str], *, undecided: bool) -> Refus
     lines = "".join(f"\n  - {objection}" for objection in objections)
     force = f'kedge promote {wish.address} --alias {wish.alias} --override "the reason"'
     first = "evaluate more cases" if undecided else "train and evaluate again"
+    if all("requires the approval" in objection for objection in objections):
+        first = f'somebody else approves it: kedge approve {wish.address} --reason "..."'
     return Refused(
         f"{wish.address} may not become {wish.target}:{lines}",
         address=wish.address,
