@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import secrets
 import tomllib
 from collections.abc import Mapping
@@ -28,9 +29,6 @@ from kedge.core.release import Role
 from kedge.core.run import Run, RunStatus
 from kedge.core.spec import Spec, to_plain
 from kedge.core.toml import find_unknown
-from kedge.evaluate.importers.inspect import is_inspect, read_inspect
-from kedge.evaluate.importers.lm_eval import read_lm_eval
-from kedge.evaluate.importers.types import as_report
 from kedge.evaluate.report import read_cases, read_evaluation, write_evaluation
 from kedge.pipeline.types import Stage, StageState
 
@@ -104,8 +102,8 @@ def take_in(project: Project, path: Path) -> EvaluationView:
     again give the evaluation that they have."""
     if not path.exists():
         raise NotFound(f"no such file or folder: {path}", address=str(path))
-    foreign = read_inspect(path) if _is_inspect(path) else read_lm_eval(path)
-    report = as_report(foreign)
+    importer = importlib.import_module("kedge.evaluate.importers.read")  # by name: only this loads statistics
+    foreign, report = importer.read(path)
     artifact = write_evaluation(project.blobs, report)
     key = digest_of({"import": artifact.digest})
     known = project.ledger.runs.succeeded(key)
@@ -261,16 +259,9 @@ def _endpoint(project: Project, name: str, remote: RemoteOptions | None) -> Remo
     )
 
 
-def _view(digest: str, run: str, evaluation: Evaluation, *, fresh: bool = False, seconds: float = 0.0) -> EvaluationView:
+def _view(
+    digest: str, run: str, evaluation: Evaluation, *, fresh: bool = False, seconds: float = 0.0
+) -> EvaluationView:
     metrics = [result.metric for result in evaluation.results if result.answerer == "model" and not result.slice]
     worst = {metric: found for metric in metrics if (found := evaluation.worst(metric)) is not None}
     return EvaluationView(digest=digest, run=run, evaluation=evaluation, worst=worst, fresh=fresh, seconds=seconds)
-
-
-def _is_inspect(path: Path) -> bool:
-    if path.is_dir() or path.suffix != ".json":
-        return False
-    try:
-        return is_inspect(msgspec.json.decode(path.read_bytes()))
-    except msgspec.DecodeError as error:
-        raise Invalid(f"{path} is not JSON: {error}", address=str(path)) from error
