@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
-import msgspec
 
 from kedge.app import data
 from kedge.app.project import Project
+from kedge.app.question import asked
 from kedge.core.dataset import Row
 from kedge.core.errors import Invalid
 from kedge.core.rollout import RolloutPlan
@@ -41,18 +39,6 @@ def judges(project: Project, plan: RolloutPlan, bundle: str) -> dict[str, Judge]
     if len(found) < len(scorers):
         raise Invalid("a scorer is named twice in a rollout's quality")
     return found
-
-
-def asked(trace: Trace) -> str:
-    """What was asked, as one text: the prompt, or the last thing that the user said."""
-    if not trace.prompt.startswith("[") or not trace.route.endswith("/chat/completions"):
-        return trace.prompt
-    try:
-        messages: Any = msgspec.json.decode(trace.prompt)
-    except msgspec.DecodeError:
-        return trace.prompt
-    said = [each["content"] for each in messages if isinstance(each, dict) and each.get("role") == "user"]
-    return str(said[-1]) if said and isinstance(said[-1], str) else trace.prompt
 
 
 def _spec(given: str | Spec) -> Spec:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kedge.app.live import asked
 from kedge.app.project import Project
+from kedge.app.question import asked
 from kedge.app.replay import find_trace
 from kedge.core.address import parse_name
 from kedge.core.errors import Invalid

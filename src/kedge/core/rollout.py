@@ -148,7 +148,7 @@ class Reading:
     p_worse: float
     p_fine: float
     margin: float
-    unit: str = ""  # ms or tokens; a share or a grade has none
+    unit: str = ""  # as ms; a share or a grade has none
     low: float | None = None
     high: float | None = None
     traces: tuple[str, ...] = ()

@@ -105,7 +105,7 @@ class Comparison:
         self._measures = {measure.name: measure for measure in _measures(rollout, judges)}
         alpha = rollout.plan.alpha
         self._each = alpha / (len(self._measures) * len(rollout.plan.steps))
-        if self._usual:
+        if self._usual and COST in self._measures:
             self._price(self._usual)
 
     def take(self, trace: Trace) -> None:
@@ -189,5 +189,5 @@ def _measures(rollout: Rollout, judges: Mapping[str, Judge]) -> list[Measure]:
         ratio = QuantileRatio(quantile=plan.latency, ratio=1 + margins.latency, alpha=plan.alpha)
         measures.append(Measure(name=LATENCY, margin=margins.latency, unit="ms", ratio=ratio))
     if plan.cost:
-        measures.append(Measure(name=COST, margin=margins.cost, unit="tokens"))
+        measures.append(Measure(name=COST, margin=margins.cost, unit="a call"))
     return measures
