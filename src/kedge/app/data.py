@@ -14,10 +14,13 @@ from kedge.core.address import parse_address
 from kedge.core.artifact import ArtifactKind
 from kedge.core.dataset import DatasetManifest, Reject, Row, Split
 from kedge.core.errors import Invalid, KedgeError, NotFound
+from kedge.core.manifest import read_manifest
 from kedge.core.ports import Progress, Silent
 from kedge.core.run import Run
+from kedge.data.card import card as make_card
 from kedge.data.diff import diff as compare_rows
 from kedge.data.export import export as export_rows
+from kedge.data.export import segment_files
 from kedge.data.locate import find_rows
 from kedge.data.profile import count_reasons
 from kedge.data.read import read_dataset, read_rejects
@@ -198,6 +201,48 @@ def export(project: Project, dataset: str, folder: Path, progress: Progress = SI
 def diff(project: Project, before: str, after: str) -> DatasetDiff:
     """What changed from one version to another."""
     return compare_rows(project.blobs, resolve(project, before).digest, resolve(project, after).digest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A version beside the one before it. `written` are the bytes that it alone brought into the store."""
+
+    version: DatasetVersion
+    added: int
+    removed: int
+    changed: int
+    written: int
+
+
+def log(project: Project, name: str) -> list[Change]:
+    """The versions of a dataset, newest first, each with what changed since the one before. `NotFound`."""
+    asked = resolve(project, name)
+    versions = [version for version in listing(project) if version.name == asked.name]
+    changes: list[Change] = []
+    held: set[str] = set()
+    for version in versions:
+        layers = read_manifest(project.blobs, version.digest).layers
+        written = sum(layer.size for layer in layers if layer.digest not in held)
+        held |= {layer.digest for layer in layers}
+        found = compare_rows(project.blobs, version.parent, version.digest, sample=0) if changes else None
+        changes.append(
+            Change(
+                version=version,
+                added=found.added if found else version.rows,
+                removed=found.removed if found else 0,
+                changed=found.changed if found else 0,
+                written=written,
+            )
+        )
+    return changes[::-1]
+
+
+def card(project: Project, dataset: str) -> dict[str, Any]:
+    """The Croissant card of a version; its files are the segments in the store."""
+    version = resolve(project, dataset)
+    manifest = read_dataset(project.blobs, version.digest)
+    published = version.made.date().isoformat() if version.made else ""
+    return make_card(manifest, version.digest, segment_files(manifest), published=published)
 
 
 def _origin(made: Sequence[Run]) -> dict[str, Any]:

@@ -1,147 +1,122 @@
-"""What was in force at any moment, and what was decided when."""
+"""The whole history of a row: where it came from, what each step made of it, and in which versions it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
-from kedge.app import models
+from kedge.app.data import DatasetVersion, RowView, listing, show_row
 from kedge.app.project import Project
-from kedge.core.address import parse_address
-from kedge.core.audit import AuditRecord
-from kedge.core.errors import Invalid, NotFound
-from kedge.core.model import AliasMove
+from kedge.core.dataset import Reject, Row
+from kedge.core.errors import NotFound
+from kedge.core.hashing import row_id
+from kedge.data.locate import find_rows
+from kedge.data.read import read_dataset, scan_rejects
+from kedge.data.segments import Placed
 
-ENDPOINT = "endpoint"
-CHUNK = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InForce:
-    """What an alias pointed at, or a role of an endpoint served, at a moment. `since` is when it began; `bundle` is empty
-    when the version has been deleted since."""
-
-    name: str
-    version: str
-    bundle: str
-    since: datetime
-    by: str
-    reason: str = ""
-    share: float = 1.0
+MANY = 10  # rows that gave way to this one: more are counted, not told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """What became of somebody's wish to move an alias: `promoted`, `overridden`, `rolled back`, `refused`, `undecided`, or
-    `set` where nothing had to be decided. `needed` cases would tell where it is undecided."""
+class Event:
+    """What one step did with the row."""
 
-    at: datetime
-    alias: str
-    version: str
-    what: str
-    by: str
-    needed: int = 0
-    why: str = ""
+    step: str
+    said: str
 
 
-def moment(text: str) -> datetime:
-    """A time as `2026-03-03T10:00`, in this machine's zone unless it names one. `Invalid`."""
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError) as error:
-        raise Invalid(f"not a time: {text!r}", hint="write it as 2026-03-03T10:00 or 2026-03-03T10:00+01:00") from error
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowVersion:
+    """What one dataset version did with the row: `kept`, `rejected`, or `gone` after it had been there."""
+
+    dataset: str
+    digest: str
+    fate: str
+    run: str
+    events: tuple[Event, ...]
 
 
-def in_force(project: Project, address: str, at: datetime) -> list[InForce]:
-    """What was in force at a moment: of one alias (`schemas@production`), every alias of a model (`schemas`), or every
-    role of an endpoint (`endpoint:schemas`). Nothing for what was not set by then; `NotFound` for what never was."""
-    read = parse_address(address)
-    if read.kind == ENDPOINT:
-        return _of_endpoint(project, read.name, at)
-    newest = {(move.model, move.alias): move for move in models.history(project, address) if move.at <= at}
-    bundles = {version.version: version.bundle for version in project.ledger.models.versions(read.name)}
-    return [
-        InForce(
-            name=f"{move.model}@{move.alias}",
-            version=f"{move.model}@{move.after}",
-            bundle=bundles.get(move.after, ""),
-            since=move.at,
-            by=move.by,
-            reason=move.reason,
-        )
-        for move in newest.values()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowHistory:
+    """A row by id, where it stood (file, and line or number), and its fate in every version, oldest first."""
+
+    id: str
+    source: str
+    row: Row | None
+    versions: tuple[RowVersion, ...]
+
+
+def why(project: Project, row: str) -> RowHistory:
+    """The history of a row by its id or the first digits of it. `NotFound`; `Invalid` if they are ambiguous."""
+    view = show_row(project, row)
+    versions = tuple(_versions(project, view))
+    source = view.row.source if view.row else view.reject.source if view.reject else ""
+    return RowHistory(id=view.id, source=source, row=view.row, versions=versions)
+
+
+def _versions(project: Project, view: RowView) -> Iterator[RowVersion]:
+    seen: set[str] = set()
+    for version in listing(project):
+        try:
+            found = find_rows(project.blobs, version.digest, view.id)
+        except NotFound:
+            continue
+        if found:
+            seen.add(version.name)
+            events = tuple(_kept(project, version, found[0]))
+            yield _version(version, "kept", events)
+            continue
+        reject = next((each for each in scan_rejects(project.blobs, version.digest) if each.row == view.id), None)
+        if reject is not None:
+            yield _version(version, "rejected", tuple(_rejected(project, version, reject)))
+        elif version.name in seen:
+            yield _version(version, "gone", (Event(step="source", said="it no longer stands where it stood"),))
+            seen.discard(version.name)
+
+
+def _version(version: DatasetVersion, fate: str, events: tuple[Event, ...]) -> RowVersion:
+    return RowVersion(dataset=version.address, digest=version.digest, fate=fate, run=version.run, events=events)
+
+
+def _kept(project: Project, version: DatasetVersion, placed: Placed) -> Iterator[Event]:
+    recipe = read_dataset(project.blobs, version.digest).recipe
+    row = placed.row
+    yield Event(step="source", said=f"read from {row.source} by {_readers(recipe)}")
+    content = {"input": row.input, "target": row.target, "tags": dict(row.tags)}
+    untouched = row_id(content, row.source) == row.id
+    yield Event(step="normalise", said="left as it was" if untouched else "its text or its tags were changed since")
+    for stage in recipe.get("stages", ()):
+        yield Event(step=stage["name"], said="passed")
+    if "policy" in recipe:
+        rights = ", ".join(f"{name} {row.tags[name]}" for name in ("licence", "consent", "origin") if name in row.tags)
+        yield Event(step="policy", said=f"allowed: {rights or 'nothing is said of its rights'}")
+    yield from _duplicates(project, version, placed)
+    group = recipe.get("split", {}).get("group", "")
+    by = f"{group} {row.tags.get(group)!r}" if group else f"cluster {placed.cluster}"
+    yield Event(step="split", said=f"{placed.split}, by its {by}")
+
+
+def _duplicates(project: Project, version: DatasetVersion, placed: Placed) -> Iterator[Event]:
+    row = placed.row.id
+    if placed.cluster != row:
+        yield Event(step="duplicates", said=f"nearly the same as {placed.cluster}, the head of its cluster")
+    gave_way = [
+        each
+        for each in scan_rejects(project.blobs, version.digest)
+        if each.reason.startswith("duplicate:") and each.detail.endswith(row)
     ]
+    for each in gave_way[:MANY]:
+        yield Event(step=each.reason, said=f"{each.row} from {each.source} gave way to it")
+    if len(gave_way) > MANY:
+        yield Event(step="duplicates", said=f"and {len(gave_way) - MANY} more")
 
 
-def _of_endpoint(project: Project, name: str, at: datetime) -> list[InForce]:
-    releases = project.ledger.releases.history(name)
-    if not releases:
-        raise NotFound(f"nothing was ever released to an endpoint {name}", address=name, hint="kedge status")
-    newest = {release.role: release for release in releases if release.at <= at}
-    return [
-        InForce(
-            name=f"{name} {release.role}",
-            version=f"{release.model}@{release.version}",
-            bundle=release.bundle,
-            since=release.at,
-            by=release.by,
-            reason=release.reason,
-            share=release.share,
-        )
-        for release in newest.values()
-        if release.share > 0.0
-    ]
+def _rejected(project: Project, version: DatasetVersion, reject: Reject) -> Iterator[Event]:
+    recipe = read_dataset(project.blobs, version.digest).recipe
+    yield Event(step="source", said=f"read from {reject.source} by {_readers(recipe)}")
+    yield Event(step=reject.reason, said=reject.detail or "left out")
 
 
-def decisions(project: Project, address: str) -> list[Decision]:
-    """Every move of an alias, or of every alias of a model, and every wish that was refused, oldest first."""
-    read = parse_address(address)
-    try:
-        moves = models.history(project, address)
-    except NotFound:
-        moves = []
-    refused = [_refused(record) for record in _refusals(project) if _about(record, read.name, read.alias or "")]
-    if not moves and not refused:
-        raise NotFound(f"{address} has no history", address=address, hint="kedge models lists models and aliases")
-    return sorted([*(_moved(move) for move in moves), *refused], key=lambda each: each.at)
-
-
-def _moved(move: AliasMove) -> Decision:
-    what = "rolled back" if move.rollback else "overridden" if move.override else "promoted" if move.verdict else "set"
-    return Decision(
-        at=move.at,
-        alias=f"{move.model}@{move.alias}",
-        version=f"{move.model}@{move.after}",
-        what=what,
-        by=move.by,
-        why=move.reason or (f"verdict {move.verdict[:19]}" if move.verdict else ""),
-    )
-
-
-def _refused(record: AuditRecord) -> Decision:
-    detail, model = record.detail, record.subject.partition("@")[0]
-    version = detail.get("version")
-    return Decision(
-        at=record.at,
-        alias=record.subject,
-        version=f"{model}@{version}" if version else str(detail["wanted"]),
-        what="undecided" if detail.get("outcome") == "undecided" else "refused",
-        by=record.by,
-        needed=int(detail.get("needed", 0)),
-        why=str(detail["why"]),
-    )
-
-
-def _refusals(project: Project) -> Iterator[AuditRecord]:
-    after = 0
-    while records := project.ledger.audit.records(after=after, limit=CHUNK):
-        yield from (record for record in records if record.action == "refuse")
-        after = records[-1].seq
-
-
-def _about(record: AuditRecord, model: str, alias: str) -> bool:
-    """Whether a refusal is of a move of this alias, or of any alias of the model."""
-    name, _, wanted = record.subject.partition("@")
-    is_move = "wanted" in record.detail and record.detail["wanted"] != "approve"
-    return is_move and name == model and alias in ("", wanted)
+def _readers(recipe: Mapping[str, Any]) -> str:
+    return " or ".join(source["name"] for source in recipe["sources"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import click
 
 from kedge.app import data
+from kedge.app.history import RowHistory, why
 from kedge.app.ingest import Ingested, IngestOptions, ingest
 from kedge.app.project import open_project
+from kedge.app.touched import Touched, touched
 from kedge.cli.columns import columns
 from kedge.cli.progress import open_progress
 from kedge.cli.render import emit
@@ -108,9 +111,88 @@ def export(path: str, dataset: str, folder: Path, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def diff(path: str, before: str, after: str, as_json: bool) -> None:
-    """Show which rows came, went or moved from version A to version B."""
+    """Show which rows came, went, were changed or moved from version A to version B."""
     result = data.diff(open_project(path), before, after)
     emit(result, as_json=as_json, draw=lambda: _draw_diff(result))
+
+
+@command.command("log")
+@click.argument("dataset")
+@json_option
+@click.pass_obj
+def log_(path: str, dataset: str, as_json: bool) -> None:
+    """Show the versions of a dataset, newest first, and what changed from each to the next."""
+    changes = data.log(open_project(path), dataset)
+    emit(changes, as_json=as_json, draw=lambda: _draw_log(changes))
+
+
+@command.command("why")
+@click.argument("row")
+@json_option
+@click.pass_obj
+def why_(path: str, row: str, as_json: bool) -> None:
+    """Show the whole history of a row: its file and line, what each step made of it, in every version."""
+    history = why(open_project(path), row)
+    emit(history, as_json=as_json, draw=lambda: _draw_history(history))
+
+
+@command.command("models")
+@click.argument("row")
+@json_option
+@click.pass_obj
+def models_(path: str, row: str, as_json: bool) -> None:
+    """Show every run and every model that trained on a row."""
+    found = touched(open_project(path), row)
+    emit(found, as_json=as_json, draw=lambda: _draw_models(found))
+
+
+@command.command("card")
+@click.argument("dataset")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write it to a file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on one line.")
+@click.pass_obj
+def card_(path: str, dataset: str, output: Path | None, as_json: bool) -> None:
+    """Print the data card of a version as Croissant 1.1, made from the record."""
+    made = data.card(open_project(path), dataset)
+    text = json.dumps(made, indent=2, ensure_ascii=False)
+    if output is not None:
+        output.write_text(text + "\n")
+    emit(made, as_json=as_json, draw=lambda: f"written to {output}" if output else text)
+
+
+def _draw_log(changes: Sequence[data.Change]) -> str:
+    rows = [
+        (
+            each.version.address,
+            each.version.digest[7:19],
+            f"{each.version.rows:,}",
+            f"+{each.added:,} -{each.removed:,} ~{each.changed:,}",
+            f"{each.written:,}",
+            f"{each.version.made:%Y-%m-%d %H:%M}" if each.version.made else "",
+            each.version.run,
+        )
+        for each in changes
+    ]
+    return columns(("version", "digest", "rows", "changes", "bytes written", "made", "run"), rows)
+
+
+def _draw_history(history: RowHistory) -> str:
+    lines = [click.style(f"row {history.id}", bold=True), history.source]
+    for version in history.versions:
+        lines += ["", f"{version.dataset}  {version.fate}  {version.digest[7:19]}  {version.run}".rstrip()]
+        lines += [f"  {event.step:<16} {event.said}" for event in version.events]
+    return "\n".join(lines)
+
+
+def _draw_models(found: Touched) -> str:
+    if not found.models:
+        return f"No model on record learned from {found.row.id}."
+    rows = [(run.id, run.stage, f"{run.started:%Y-%m-%d %H:%M}") for run in found.runs if run.learned]
+    bundles = [
+        (", ".join(each.versions) or each.digest[7:19], each.model[7:19], f"{each.answers:,}") for each in found.bundles
+    ]
+    parts = [columns(("run", "stage", "started"), rows), "\n".join(found.models)]
+    return "\n\n".join([*parts, *([columns(("bundle", "model", "answers"), bundles)] if bundles else [])])
 
 
 def _draw_versions(versions: Sequence[data.DatasetVersion]) -> str:
@@ -179,6 +261,7 @@ def _draw_diff(result: Any) -> str:
     for word, count, ids in (
         ("added", result.added, result.added_rows),
         ("removed", result.removed, result.removed_rows),
+        ("changed", result.changed, [f"{was} -> {became}" for was, became in result.changed_rows]),
         ("moved", result.moved, result.moved_rows),
     ):
         lines.append(f"{word:<8} {count:>9,}  {' '.join(ids[:3])}{' ...' if count > 3 else ''}".rstrip())

@@ -75,10 +75,15 @@ def read_at(blobs: BlobStore, segments: Sequence[Segment], ordinals: Sequence[in
 
 def read_rejects(blobs: BlobStore, dataset: str) -> list[Reject]:
     """What was quarantined or dropped on the way to this dataset, in the order of the steps."""
+    return list(scan_rejects(blobs, dataset))
+
+
+def scan_rejects(blobs: BlobStore, dataset: str) -> Iterator[Reject]:
+    """`read_rejects` without holding them all."""
     layer = read_manifest(blobs, dataset).layer(REJECTS)
     if layer is None:
         raise NotFound("the dataset keeps no rejects", address=dataset)
-    return list(decode_rejects(blobs.fetch(layer.digest)))
+    yield from decode_rejects(blobs.fetch(layer.digest))
 
 
 def firsts(segments: Sequence[Segment]) -> list[int]:

@@ -19,8 +19,8 @@ QUICK = msgspec.json.Encoder(order="sorted")
 def make_row(*, input: str, target: str, source: str, tags: Mapping[str, Any]) -> Row:
     """A row with its id: the digest of everything in it."""
     content = {"input": input, "target": target, "tags": dict(tags)}
-    id = row_id(content, source) if has_floats(tags) else _quick_id(content, source)
-    return Row(id=id, input=input, target=target, source=source, tags=tags)
+    name = row_id(content, source) if has_floats(tags) else _quick_id(content, source)
+    return Row(id=name, input=input, target=target, source=source, tags=tags)
 
 
 def _quick_id(content: Mapping[str, Any], source: str) -> str:

@@ -183,15 +183,20 @@ class BuildResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetDiff:
-    """What changed from one dataset version to another, by row id. The ids of at most `sample` rows are listed."""
+    """What changed from one dataset version to another, by row id. The ids of at most `sample` rows are listed.
+
+    A changed row counts neither as added nor as removed: another stands where it stood.
+    """
 
     before: str
     after: str
     added: int
     removed: int
+    changed: int
     moved: int
     kept: int
     added_rows: tuple[str, ...]
     removed_rows: tuple[str, ...]
+    changed_rows: tuple[tuple[str, str], ...]
     moved_rows: tuple[str, ...]
     recipe: Mapping[str, tuple[Any, Any]]

@@ -147,7 +147,8 @@ def test_a_dataset_a_row_and_its_rejects_are_drawn(kedge: Run, line: Line) -> No
 
 def test_an_export_is_read_by_other_tools(kedge: Run, tmp_path: Path, line: Line) -> None:
     found = told(kedge("-C", line.project.root, "data", "export", "library", tmp_path / "out", "--json"))
-    assert set(found["files"]) == {"train.parquet", "test.parquet", "validation.parquet", "manifest.json"}
+    tables = {"train.parquet", "test.parquet", "validation.parquet"}
+    assert set(found["files"]) == {*tables, "manifest.json", "croissant.json", "README.md"}
     table = pq.read_table(tmp_path / "out" / "test.parquet")
     assert table.num_rows == len(line.rows(Split.TEST))
     assert table.schema.field("args").type == pa.int64()

@@ -17,6 +17,7 @@ from kedge.data import fingerprint as module
 from kedge.data.diff import diff
 from kedge.data.export import export
 from kedge.data.fingerprint import fingerprint
+from kedge.data.locate import find_row
 from kedge.data.read import read_rows
 from kedge.data.types import NormaliseOptions, SourceFile, SplitOptions
 from kedge.testing.blobs import MemoryBlobs
@@ -30,9 +31,11 @@ def test_a_diff_counts_what_came_went_and_moved(blobs: MemoryBlobs, tmp_path: Pa
     normalise, split = NormaliseOptions(max_chars=999), SplitOptions(seed=3)
     after = build_dataset(blobs, tmp_path, split=split, normalise=normalise).artifact.digest
     found = diff(blobs, before, after, sample=4)
-    assert (found.added, found.removed, found.moved + found.kept) == (5, 10, 90)
+    assert (found.added, found.removed, found.changed, found.moved + found.kept) == (0, 5, 5, 90)
     assert found.moved > 0
-    assert len(found.removed_rows) == 4
+    assert len(found.removed_rows) == len(found.changed_rows) == 4
+    for was, became in found.changed_rows:
+        assert find_row(blobs, before, was).row.source == find_row(blobs, after, became).row.source
     assert set(found.recipe) == {"normalise", "split"}
     assert diff(blobs, after, after).kept == 95
 
@@ -46,7 +49,7 @@ def test_an_export_has_a_column_of_its_own_type_for_each_tag(blobs: MemoryBlobs,
     write_jsonl(tmp_path / "rows.jsonl", [{"text": f"a text with number {i}", **tag} for i, tag in enumerate(tags)])
     dataset = build_dataset(blobs, tmp_path, split=SplitOptions(test=0, validation=0)).artifact.digest
     files = export(blobs, dataset, tmp_path / "out", Silent())
-    assert [path.name for path in files] == ["train.parquet", "manifest.json"]
+    assert [path.name for path in files] == ["train.parquet", "manifest.json", "croissant.json", "README.md"]
     table = pq.read_table(tmp_path / "out" / "train.parquet")
     columns = table.to_pydict()
     assert (columns["n"], columns["x"]) == ([1, 2, None], [1.0, 0.5, None])
@@ -60,7 +63,7 @@ def test_an_export_overwrites_nothing(blobs: MemoryBlobs, tmp_path: Path) -> Non
     write_jsonl(tmp_path / "rows.jsonl", make_examples(50))
     dataset = build_dataset(blobs, tmp_path).artifact.digest
     written = export(blobs, dataset, tmp_path / "out", Silent())
-    assert {path.stem for path in written} == {*map(str, Split), "manifest"}
+    assert {path.stem for path in written} == {*map(str, Split), "manifest", "croissant", "README"}
     with pytest.raises(Conflict, match="is there already"):
         export(blobs, dataset, tmp_path / "out", Silent())
 
