@@ -7,11 +7,18 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kedge.app.project import FILE, STATE
+from kedge.app.project import FILE, STATE, find_root
+from kedge.core.catalogue import nearest
 from kedge.core.errors import Conflict, Invalid
 
-__all__ = ["Initialised", "initialise"]
+__all__ = ["CI", "Initialised", "initialise", "initialise_ci"]
 
+CI = {
+    "github": (".github/workflows/kedge.yml", "github.yml"),
+    "gitlab": (".gitlab-ci.yml", "gitlab.yml"),
+    "jenkins": ("Jenkinsfile", "Jenkinsfile"),
+    "travis": (".travis.yml", "travis.yml"),
+}
 TEMPLATE = Path(__file__).with_name("template.toml")
 KNOWN = (("input", "target"), ("prompt", "completion"), ("instruction", "output"), ("question", "answer"))
 
@@ -47,6 +54,26 @@ def initialise(folder: Path, *, data: str = "rows.jsonl", name: str = "") -> Ini
         raise Conflict(f"there is a {FILE} already", address=str(target), hint="edit it") from error
     written = (FILE, ".gitignore") if _ignore_state(folder / ".gitignore") else (FILE,)
     return Initialised(folder=str(folder), name=called, data=data, found=found, written=written)
+
+
+def initialise_ci(folder: Path, service: str) -> Initialised:
+    """Write the file by which a build server runs the project in a folder and judges its newest versions. `NotFound` if
+    the folder holds no project, `Conflict` if the file is there already; `Invalid` for another service."""
+    if service not in CI:
+        raise Invalid(f"no template for {service!r}", address=service, hint=nearest(service, CI))
+    root = find_root(folder.expanduser())
+    place, template = CI[service]
+    target = root / place
+    text = (TEMPLATE.parent / "ci" / template).read_text(encoding="utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise Conflict(
+            f"there is a {place} already", address=str(target), hint="move it away, or take what you need from kedge's"
+        ) from error
+    return Initialised(folder=str(root), name="", data="", found=True, written=(place,))
 
 
 def _name(folder: Path) -> str:

@@ -125,7 +125,13 @@ def permit(project: Project, tx: Ledger, version: ModelVersion, alias: str, *, o
     """Whether a version may take over an alias now, and by what right. `Refused` says why not."""
     if alias not in project.config.models.protected:
         return Permission()
-    wish = Wish(
+    wish = wish_for(tx, version, alias, override=override)
+    return decide(wish, gates_in_force(project, version.name), evidence(project, tx, version.bundle))
+
+
+def wish_for(tx: Ledger, version: ModelVersion, alias: str, *, override: str = "") -> Wish:
+    """The wish to point an alias at a version, with what is on record of the version itself."""
+    return Wish(
         model=version.name,
         version=version.version,
         bundle=version.bundle,
@@ -135,7 +141,6 @@ def permit(project: Project, tx: Ledger, version: ModelVersion, alias: str, *, o
         card=version.card,
         approvals=tx.approvals.of(version.name, version.version),
     )
-    return decide(wish, gates_in_force(project, version.name), evidence(project, tx, version.bundle))
 
 
 def rollback(project: Project, target: str, *, reason: str = "") -> AliasMove:

@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     "Release": {
         "models": Entry("kedge.cli.models", "List models, their versions, aliases and history."),
         "compare": Entry("kedge.cli.compare", "Compare two versions, case by case."),
+        "gate": Entry("kedge.cli.gate", "Say what the gates found, to a person or a build server."),
         "approve": Entry("kedge.cli.approve", "Approve a version that somebody else made."),
         "promote": Entry("kedge.cli.promote", "Point an alias at a version that passed its gate."),
         "rollout": Entry("kedge.cli.rollout", "Send a version to an endpoint step by step."),

@@ -68,6 +68,33 @@ class Permission:
         return bool(self.objections)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """What one gate has to say: its newest verdict on the bundle, why that does not count, and what its rules found
+    against the model. `broken` says that the verdict can never count; another doubt ends when it is judged again."""
+
+    newest: Evidence | None
+    doubts: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    broken: bool = False
+
+
+def examine(wish: Wish, gate: Gate, evidence: Sequence[Evidence]) -> Examined:
+    """What speaks against the wish by one gate; of several verdicts the newest counts."""
+    newest = _newest(wish, gate, evidence)
+    if newest is None:
+        return Examined(newest=None, doubts=(_absent(wish, gate, evidence),))
+    if broken := _distrust(newest, gate):
+        return Examined(newest=newest, doubts=(broken,), broken=True)
+    if outdated := _outdated(newest, gate):
+        return Examined(newest=newest, doubts=tuple(outdated))
+    verdict = newest.verdict
+    findings = tuple(_say(finding) for finding in verdict.findings if finding.outcome is not Outcome.PASS)
+    if not findings and verdict.outcome is not Outcome.PASS:
+        findings = (f"gate {gate.name}: its verdict is {verdict.outcome}",)
+    return Examined(newest=newest, findings=findings)
+
+
 def decide(wish: Wish, gates: Sequence[Gate], evidence: Sequence[Evidence]) -> Permission:
     """Permission to move a protected alias: each gate in force must have passed for exactly this bundle, on the cases and
     against the versions that count now, and with the evidence that it requires.
@@ -80,13 +107,9 @@ def decide(wish: Wish, gates: Sequence[Gate], evidence: Sequence[Evidence]) -> P
     if not gates:
         objections.append(f"no gate is in force for {wish.model}: kedge.toml has no stage with step = 'gate'")
     for gate in gates:
-        newest = _newest(wish, gate, evidence)
-        if newest is None:
-            objections.append(_absent(wish, gate, evidence))
-            continue
-        verdicts.append(newest.id)
-        objections += _object(newest, gate)
-        objections += _missing(wish, gate)
+        found = examine(wish, gate, evidence)
+        verdicts += [found.newest.id] if found.newest else []
+        objections += [*found.doubts, *found.findings, *(missing(wish, gate) if found.newest else ())]
     if objections and not wish.override.strip():
         raise _refusal(wish, objections, undecided=_undecided(verdicts, evidence))
     return Permission(verdicts=tuple(verdicts), objections=tuple(objections))
@@ -105,34 +128,28 @@ def _absent(wish: Wish, gate: Gate, evidence: Sequence[Evidence]) -> str:
     return f"gate {gate.name}: there is no verdict on {wish.address}{elsewhere}"
 
 
-def _object(evidence: Evidence, gate: Gate) -> list[str]:
-    """Everything that speaks against one verdict."""
+def _distrust(evidence: Evidence, gate: Gate) -> str:
+    """Why a verdict must not be believed; nothing if it may."""
     if not evidence.authentic:
-        return [f"gate {gate.name}: verdict {evidence.id[:19]} does not carry this project's signature"]
+        return f"gate {gate.name}: verdict {evidence.id[:19]} does not carry this project's signature"
     if evidence.evaluated is None:
-        return [f"gate {gate.name}: the run that made the evaluation is not on record"]
+        return f"gate {gate.name}: the run that made the evaluation is not on record"
     if evidence.gate_set is None:
-        return [f"gate {gate.name}: its rules were never stored, so nobody knows when they were set"]
+        return f"gate {gate.name}: its rules were never stored, so nobody knows when they were set"
     if evidence.gate_set > evidence.evaluated:
         times = f"set at {_time(evidence.gate_set)}, the evaluation began at {_time(evidence.evaluated)}"
-        return [f"gate {gate.name} was set after the evaluation it judges had begun ({times}): judge it by other cases"]
-    if evidence.dataset:
-        was, now = evidence.verdict.dataset[:19], evidence.dataset[:19]
-        return [f"gate {gate.name}: the evaluation set has changed, from {was} to {now}: evaluate it on the new one"]
-    return (
-        _outdated(evidence, gate)
-        or [_say(finding) for finding in evidence.verdict.findings if finding.outcome is not Outcome.PASS]
-        or (
-            []
-            if evidence.verdict.outcome is Outcome.PASS
-            else [f"gate {gate.name}: its verdict is {evidence.verdict.outcome}"]
-        )
-    )
+        return f"gate {gate.name} was set after the evaluation it judges had begun ({times}): judge it by other cases"
+    return ""
 
 
 def _outdated(evidence: Evidence, gate: Gate) -> list[str]:
-    """The versions that were compared with and that are others now."""
+    """What the verdict was about and is another now: the evaluation set, and the versions compared with."""
     found = []
+    if evidence.dataset:
+        was, now = evidence.verdict.dataset[:19], evidence.dataset[:19]
+        found.append(
+            f"gate {gate.name}: the evaluation set has changed, from {was} to {now}: evaluate it on the new one"
+        )
     for name, then in evidence.verdict.detail.get("references", {}).items():
         address, bundle = evidence.references.get(name, ("", ""))
         if bundle != then["bundle"]:
@@ -141,7 +158,7 @@ def _outdated(evidence: Evidence, gate: Gate) -> list[str]:
     return found
 
 
-def _missing(wish: Wish, gate: Gate) -> list[str]:
+def missing(wish: Wish, gate: Gate) -> list[str]:
     """The evidence that a gate requires besides its verdict, and that is not there."""
     missing = []
     if Required.CARD in gate.requires and not wish.card:

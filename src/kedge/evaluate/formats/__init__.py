@@ -1,0 +1,1 @@
+"""What gates found, in the formats that build servers read."""
