@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ from kedge.serve.launch import Launcher
 from kedge.store.traces.open import open_sink
 
 __all__ = ["Ready", "bind", "serve"]
+
+SWITCH_SECONDS = 0.0005  # a thread that counts answers must not hold up those that are being given, nor wait for them
 
 
 def serve(
@@ -111,14 +114,18 @@ def _fallbacks(project: Project, endpoint: Endpoint, serving: EndpointSettings) 
 
 
 def _watch(project: Project, endpoint: str) -> Callable[[], bool]:
-    """A look after the endpoint's rollout. What judges answers is loaded with the first rollout, not before."""
+    """A look after the endpoint's rollout. What judges answers is loaded where there is a plan or a rollout."""
+    settings = project.config.endpoints.get(endpoint)
+    planned = settings is not None and settings.rollout is not None
     watch: Any = None
 
     def look() -> bool:
         nonlocal watch
-        if watch is None and project.ledger.rollouts.active(endpoint) is None:
-            return False
-        watch = watch or importlib.import_module("kedge.app.watch").Watch(project, endpoint)
+        if watch is None:
+            if not planned and project.ledger.rollouts.active(endpoint) is None:
+                return False
+            watch = importlib.import_module("kedge.app.watch").Watch(project, endpoint)
+            sys.setswitchinterval(SWITCH_SECONDS)
         changed: bool = watch.look().changed
         return changed
 
