@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from kedge.core.errors import Invalid, Refused
+from kedge.core.hashing import keyed_digest
 
 MAX_COMMENT = 10_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -40,7 +41,7 @@ def parse_receipt(text: str, secret: bytes | None = None) -> Receipt:
 
 
 def _seal(body: str, secret: bytes) -> str:
-    return hmac.digest(secret, body.encode(), "sha256").hex()[:16]
+    return keyed_digest(secret, body.encode()).hex()[:16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 import secrets
+
+from kedge.core.hashing import keyed_digest
 
 PREFIX = "kdg_"
 _KEY = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
@@ -17,7 +18,7 @@ def mint_key() -> str:
 
 def hash_key(key: str, secret: bytes) -> str:
     """What is kept of a key: HMAC-SHA256 under the project's secret. Random keys need no slow password hash."""
-    return hmac.digest(secret, key.encode(), "sha256").hex()
+    return keyed_digest(secret, key.encode()).hex()
 
 
 def looks_like_key(text: str) -> bool:

@@ -7,9 +7,11 @@ receipt), trace.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 from kedge.core.access import Key
 from kedge.core.errors import KedgeError
+from kedge.serve.gateway.asked import Wish
 from kedge.serve.gateway.attempts import attempts, hedge, is_engines_fault, worth_another
 from kedge.serve.gateway.charges import Charge, reserve
 from kedge.serve.gateway.errors import ApiError, api_error
@@ -42,18 +44,31 @@ async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -
         gateway.limits.leave()
 
 
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One request on its way through the stages. `wish` is what `lane` makes of it."""
+
+    exchange: Exchange
+    asked: Asked
+    lane: Lane
+    wish: Wish
+    charge: Charge | None
+    record: Record
+
+
 async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, lane: Lane) -> int:
     """Charge the caller, answer, and keep the trace, whatever becomes of it."""
     settings = gateway.options.settings
     wish = asked.wish(lane.running)
-    choices = len(asked.prompts) * wish.choices
     charge = await reserve(gateway.budgets, gateway.options.serving.prices, key, asked, wish, lane.running)
+    choices = len(asked.prompts) * wish.choices
     record = Record(trace=exchange.id, route=asked.route, key=key, prompt=asked.content, choices=choices)
     record.model = asked.model
     if charge is not None:
         exchange.add_headers(charge.ticket.headers)
+    call = Call(exchange=exchange, asked=asked, lane=lane, wish=wish, charge=charge, record=record)
     try:
-        asked = await _try(gateway, exchange, asked, record, charge, lane)
+        await _try(gateway, call)
     except (ApiError, KedgeError) as error:
         told = error if isinstance(error, ApiError) else api_error(error)
         record.status, record.error = told.status, told.message
@@ -67,46 +82,47 @@ async def _answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked, 
             charge.settle(record)
         record.count(gateway.metrics)
         record.write(gateway.ports.traces, endpoint=gateway.options.endpoint, content=settings.trace_content)
-    shadow(gateway, asked, record)
+    shadow(gateway, call.asked, record)
     return record.status
 
 
-async def _try(
-    gateway: Gateway, exchange: Exchange, asked: Asked, record: Record, charge: Charge | None, lane: Lane
-) -> Asked:
-    """Ask one engine after another, until one answers or nothing more can be done. What was asked, past the guards."""
+async def _try(gateway: Gateway, call: Call) -> None:
+    """Ask one engine after another, until one answers or nothing more can be done."""
     gateway.retries.earn()
     failure: KedgeError | ApiError | None = None
-    for candidate in attempts(gateway, lane):
-        record.role = lane.release.role if candidate is lane else "fallback"
+    first, asked = call.lane, call.asked
+    for lane in attempts(gateway, first):
+        call.record.role = first.release.role if lane is first else "fallback"
+        if lane is not call.lane:
+            call.lane, call.asked, call.wish = lane, asked, asked.wish(lane.running)
         try:
-            return await _attempt(gateway, exchange, asked, record, charge, candidate)
+            await _attempt(gateway, call)
         except (ApiError, KedgeError) as error:
             if is_engines_fault(error):
-                gateway.breakers.failed(candidate.running)
-            if exchange.started or not worth_another(error):
+                gateway.breakers.failed(lane.running)
+            if call.exchange.started or not worth_another(error):
                 raise
-            record.begin_again()
+            call.record.begin_again()
             failure = error
+        else:
+            return
     assert failure is not None
     raise failure
 
 
-async def _attempt(
-    gateway: Gateway, exchange: Exchange, asked: Asked, record: Record, charge: Charge | None, lane: Lane
-) -> Asked:
+async def _attempt(gateway: Gateway, call: Call) -> None:
     """Have one lane answer, past the guards before and behind it."""
-    wish = asked.wish(lane.running)
+    exchange, record, wish, lane = call.exchange, call.record, call.wish, call.lane
     record.bundle, record.address, record.sampling = lane.running.digest, lane.address, wish.sampling
     watch = gateway.guarding.of(lane.running)
     if watch.inbound or watch.outbound:
         record.minutes, record.prompt = Minutes(), ""
-        asked = screen(watch, asked, wish, record.minutes)
-        record.prompt = asked.content
+        call.asked = screen(watch, call.asked, wish, record.minutes)
+        record.prompt = call.asked.content
     limit = gateway.options.settings.max_prompt_tokens
-    if charge is not None and charge.prompt_limit:
-        limit = min(limit or charge.prompt_limit, charge.prompt_limit)
-    requests = requests_of(asked, wish, exchange.id, prompt_limit=limit)
+    if call.charge is not None and call.charge.prompt_limit:
+        limit = min(limit or call.charge.prompt_limit, call.charge.prompt_limit)
+    requests = requests_of(call.asked, wish, exchange.id, prompt_limit=limit)
     if gateway.options.serving.hedge_seconds:
         source = await hedge(gateway, exchange, lane, requests)
     else:
@@ -118,13 +134,12 @@ async def _attempt(
         answers = Guarded(answers, watch, record.minutes, [request.id for request in requests])
     exchange.aim(answers)
     try:
-        await Reply(gateway, exchange, asked, wish, source.lane, record).serve(answers)
+        await Reply(gateway, exchange, call.asked, wish, source.lane, record).serve(answers)
     finally:
         record.first_token = answers.began
         source.close()
     if not source.cache:
         gateway.breakers.succeeded(source.lane.running)
-    return asked
 
 
 def choose_lane(routes: Routes, gateway: Gateway, model: str, sticky: str = "") -> Lane:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kedge.core.access import Allowance, Key, Terms
@@ -41,16 +41,13 @@ class Purse:
         """What is left, as clients of the OpenAI API know it."""
         told: dict[str, Meter] = {}
         for meter in self.meters:
-            if meter.period == "minute" and meter.remaining <= told.get(meter.unit, meter).remaining:
+            if meter.period == "minute" and (meter.unit not in told or meter.remaining < told[meter.unit].remaining):
                 told[meter.unit] = meter
-        headers = []
-        for unit, meter in told.items():
+        headers: list[Header] = []
+        for meter in told.values():
             reset = 0.0 if meter.window is None else max(0.0, (meter.window.ends - now).total_seconds())
-            headers += [
-                (f"x-ratelimit-limit-{unit}".encode(), str(meter.limit).encode()),
-                (f"x-ratelimit-remaining-{unit}".encode(), str(meter.remaining).encode()),
-                (f"x-ratelimit-reset-{unit}".encode(), f"{reset:.3f}s".encode()),
-            ]
+            values = (b"%d" % meter.limit, b"%d" % meter.remaining, b"%.3fs" % reset)
+            headers += zip(meter.headers, values, strict=True)
         return headers
 
 
@@ -60,8 +57,12 @@ class Ticket:
 
     purse: Purse
     spend: Spend
-    windows: tuple[str, ...]
-    headers: list[Header] = field(default_factory=list)
+    now: datetime
+
+    @property
+    def headers(self) -> list[Header]:
+        """What is left, for the caller."""
+        return self.purse.headers(self.now)
 
 
 class Budgets:
@@ -92,7 +93,7 @@ class Budgets:
     async def take(self, purse: Purse, spend: Spend) -> Ticket:
         """Reserve what a request may cost, until `settle`. 429 says when to come again."""
         now = self._clock.now()
-        while any(meter.left < meter.need(spend) for meter in self._turned(purse, now)):
+        while not _fits(purse, spend, now):
             async with self._lock:
                 await self._reserve(purse, spend, now)
         entered: list[Places] = []
@@ -108,13 +109,12 @@ class Budgets:
         for meter in purse.meters:
             meter.left -= meter.need(spend)
             meter.touched = moment
-        windows = tuple(meter.window.name if meter.window else "" for meter in purse.meters)
-        return Ticket(purse=purse, spend=spend, windows=windows, headers=purse.headers(now))
+        return Ticket(purse=purse, spend=spend, now=now)
 
     def settle(self, ticket: Ticket, spent: Spend) -> None:
         """The request is answered: what it did not use is there for others."""
-        for meter, window in zip(ticket.purse.meters, ticket.windows, strict=True):
-            if meter.window is not None and meter.window.name == window and meter.unit != "requests":
+        for meter in ticket.purse.meters:
+            if meter.since <= ticket.now and meter.unit != "requests":
                 meter.left += meter.need(ticket.spend) - meter.need(spent)
         for places in ticket.purse.places:
             places.leave()
@@ -138,14 +138,11 @@ class Budgets:
                 units, meter.left = meter.left, 0
                 await asyncio.to_thread(self._usage.give_back, meter.account, meter.window.name, units)
 
-    def _turned(self, purse: Purse, now: datetime) -> tuple[Meter, ...]:
-        for meter in purse.meters:
-            meter.turn(now)
-        return purse.meters
-
     async def _reserve(self, purse: Purse, spend: Spend, now: datetime) -> None:
         """Reserve what is missing, all of it or nothing."""
-        wants = [(meter, meter.want(spend)) for meter in self._turned(purse, now)]
+        for meter in purse.meters:
+            meter.turn(now)
+        wants = [(meter, meter.want(spend)) for meter in purse.meters]
         wants = [(meter, want) for meter, want in wants if want.least]
         if not wants:
             return
@@ -187,6 +184,16 @@ class Budgets:
         self._purses.clear()
         self._meters = {account: meter for account, meter in self._meters.items() if meter.left}
         self._places = {account: places for account, places in self._places.items() if places.busy}
+
+
+def _fits(purse: Purse, spend: Spend, now: datetime) -> bool:
+    """Whether all that a request needs is reserved here."""
+    for meter in purse.meters:
+        if meter.window is None or now >= meter.window.ends:
+            meter.turn(now)
+        if meter.left < meter.need(spend):
+            return False
+    return True
 
 
 def _refusal(purse: Purse, meter: Meter, now: datetime) -> ApiError:

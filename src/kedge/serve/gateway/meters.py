@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from kedge.core.access import Allowance
@@ -35,7 +35,7 @@ def price(prices: Prices, *, read: int, made: int) -> int:
 class Meter:
     """One limit of one account in the window that runs now."""
 
-    __slots__ = ("account", "left", "limit", "name", "period", "rest", "touched", "unit", "window")
+    __slots__ = ("account", "headers", "left", "limit", "name", "period", "rest", "since", "touched", "unit", "window")
 
     def __init__(self, account: str, unit: Unit, limit: int, period: Period) -> None:
         self.name = f"{unit}-per-{period}"
@@ -47,12 +47,14 @@ class Meter:
         self.left = 0  # reserved here and not used; below 0 when answers used more than was estimated
         self.rest = limit  # what the ledger had left for all when it was last asked
         self.touched = 0.0
+        self.since = datetime.min.replace(tzinfo=UTC)  # when this process first saw the window
+        self.headers = tuple(f"x-ratelimit-{each}-{unit}".encode() for each in ("limit", "remaining", "reset"))
 
     def turn(self, now: datetime) -> None:
         """Begin the next window if this one is over."""
         if self.window is None or now >= self.window.ends:
             self.window = window_at(now, self.period)
-            self.left, self.rest = 0, self.limit
+            self.left, self.rest, self.since = 0, self.limit, now
 
     def need(self, spend: Spend) -> int:
         """How many units a request takes."""

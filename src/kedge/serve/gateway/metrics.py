@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.routing import Lane
+from kedge.serve.gateway.tally import Counters, Histograms
 
 CONTENT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_READ, _MADE = ("prompt",), ("completion",)
 _GUARD_SECONDS = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
 
@@ -23,25 +25,19 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.requests = self._counter("kedge_requests", "Requests by route and status.", "route", "status")
-        self.tokens = self._counter("kedge_tokens", "Tokens read and written.", "kind")
+        self.requests = Counters("kedge_requests", "Requests by route and status.", ("route", "status"), self.registry)
+        self.tokens = Counters("kedge_tokens", "Tokens read and written.", ("kind",), self.registry)
         self.latency = self._histogram("kedge_request_duration_seconds", "From request to the end of the answer.")
         self.first_token = self._histogram("kedge_first_token_seconds", "From request to the first text of the answer.")
         self.restarts = self._counter("kedge_engine_restarts", "Engine processes started again after a crash.")
         self.swaps = self._counter("kedge_bundle_swaps", "Changes of the bundle that answers, by outcome.", "outcome")
         self.hedges = self._counter("kedge_hedges", "Requests asked of two engines, by the one that won.", "winner")
-        self.guard_decisions = self._counter("kedge_guard_decisions", "Rulings of guards.", "guard", "side", "decision")
-        self.guard_seconds = Histogram(
-            "kedge_guard_seconds",
-            "How long a guard took for one ruling.",
-            ("guard", "side"),
-            buckets=_GUARD_SECONDS,
-            registry=self.registry,
+        self.guard_decisions = Counters(
+            "kedge_guard_decisions", "Rulings of guards.", ("guard", "side", "decision"), self.registry
         )
-        self._guards: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
-        self._answered: dict[tuple[str, int], Counter] = {}  # finding a child by its labels costs more than counting
-        self._times: dict[str, tuple[Histogram, Histogram]] = {}
-        self._read, self._made = self.tokens.labels("prompt"), self.tokens.labels("completion")
+        self.guard_seconds = Histograms(
+            "kedge_guard_seconds", "How long a guard took.", ("guard", "side"), _GUARD_SECONDS, self.registry
+        )
         self._bundle = Gauge(
             "kedge_bundle_info",
             "The bundle that answers now, by role.",
@@ -51,30 +47,21 @@ class Metrics:
 
     def count(self, route: str, status: int) -> None:
         """One request more."""
-        child = self._answered.get((route, status))
-        if child is None:
-            child = self._answered[route, status] = self.requests.labels(route, str(status))
-        child.inc()
+        self.requests.add((route, str(status)))
 
     def observe(self, route: str, *, seconds: float, first: float | None, read: int, made: int) -> None:
         """Times and tokens of one request that an engine saw."""
-        times = self._times.get(route)
-        if times is None:
-            times = self._times[route] = (self.latency.labels(route), self.first_token.labels(route))
-        times[0].observe(seconds)
+        label = (route,)
+        self.latency.add(label, seconds)
         if first is not None:
-            times[1].observe(first)
-        self._read.inc(read)
-        self._made.inc(made)
+            self.first_token.add(label, first)
+        self.tokens.add(_READ, read)
+        self.tokens.add(_MADE, made)
 
     def observe_guard(self, guard: str, side: str, seconds: float, decision: str) -> None:
         """One ruling of a guard."""
-        children = self._guards.get((guard, side, decision))
-        if children is None:
-            counter = self.guard_decisions.labels(guard, side, decision)
-            children = self._guards[guard, side, decision] = (counter, self.guard_seconds.labels(guard, side))
-        children[0].inc()
-        children[1].observe(seconds)
+        self.guard_decisions.add((guard, side, decision))
+        self.guard_seconds.add((guard, side), seconds)
 
     def watch(self, name: str, help: str, read: Callable[[], float]) -> None:
         """A gauge read when it is asked for."""
@@ -94,8 +81,8 @@ class Metrics:
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(name, help, labels, registry=self.registry)
 
-    def _histogram(self, name: str, help: str) -> Histogram:
-        return Histogram(name, help, ("route",), buckets=_SECONDS, registry=self.registry)
+    def _histogram(self, name: str, help: str) -> Histograms:
+        return Histograms(name, help, ("route",), _SECONDS, self.registry)
 
 
 class _Total(Collector):

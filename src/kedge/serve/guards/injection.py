@@ -22,25 +22,26 @@ _FORMER = (
     r"(?:previous|prior|above|earlier|preceding|former|foregoing|all|any|your|the|these|those|initial|original|system)"
 )
 
-RULES: Final[Mapping[str, tuple[float, str]]] = {
-    "override": (1.0, rf"\b(?:ignore|disregard|forget|overrid\w+|bypass|neglect|skip|drop)\b(?: \w+){{0,3}} {_FORMER}(?: \w+){{0,3}} {_ORDERS}"),
-    "override_all": (1.0, r"\b(?:ignore|forget|disregard) (?:everything|all|anything)(?: \w+){0,3} (?:above|before|said|told|previous\w*|prior)\b"),
-    "override_de": (1.0, r"\b(?:ignorier\w*|vergiss|missachte)(?: \w+){0,4} (?:anweisung|instruktion|vorgabe|regel|befehl)\w*"),
-    "override_fr": (1.0, r"\b(?:ignore[rz]?|oublie[rz]?)(?: \w+){0,4} (?:instruction|consigne|r.gle|directive)\w*"),
-    "override_es": (1.0, r"\b(?:ignora|olvida|omite)\w*(?: \w+){0,4} (?:instruccion|regla|orden|indicacion)\w*"),
-    "reveal": (1.0, rf"\b(?:reveal|show|print|repeat|output|display|tell me|give me|leak|recite|translate)\b(?: \w+){{0,4}} (?:system|hidden|initial|secret|original|your)(?: \w+){{0,2}} (?:prompt|instructions?|rules|{_ORDERS})"),
-    "repeat_above": (1.0, r"\b(?:repeat|print|output|recite)\b(?: \w+){0,3} (?:above|before this|verbatim)"),
-    "persona": (1.0, r"\b(?:you are (?:now|no longer)|from now on,? you|act as|pretend (?:to be|you are)|roleplay as|simulate)\b.{0,60}\b(?:dan|jailbroken|unrestricted|unfiltered|uncensored|evil|no (?:rules|restrictions|limits|filters?|ethic\w*)|without (?:any )?(?:rules|restrictions|limits|filters?|ethic\w*)|do anything now|developer mode|god mode)\b"),
-    "mode": (1.0, r"\b(?:enable|enter|activate|switch to|turn on)\b(?: \w+){0,2} (?:dan|developer|debug|god|jailbreak|admin|sudo|unrestricted)(?: \w+)? ?mode\b"),
-    "anything_now": (1.0, r"\bdo anything now\b|\bjailbreak (?:prompt|mode|yourself)\b"),
-    "no_refusal": (0.6, r"\b(?:never|do not|don't|cannot|must not) (?:refuse|decline|say (?:no|you can't)|warn|apologi[sz]e)\b|\bwithout (?:any )?(?:warnings?|disclaimers?|refus\w+)\b"),
-    "no_ethics": (0.6, r"\b(?:no|without|free of|ignore)(?: \w+){0,2} (?:ethic\w*|moral\w*|legal\w*|safety)(?: \w+)? (?:constraint|guideline|concern|restriction|consideration|limit)\w*"),
-    "markers": (1.0, r"<\|(?:im_start|im_end|system|endoftext|start_header_id|eot_id)\|?>|\[/?inst\]|<</?sys>>|^\s*#{2,} *(?:system|new instructions?)\b"),
-    "new_orders": (0.6, r"\b(?:new|updated|real|actual) (?:system )?(?:instructions?|prompt|orders)\b ?(?::|are|follow|begin)"),
-    "authority": (0.5, r"\b(?:i am|this is|as) (?:your|the|an?) (?:developer|creator|admin\w*|openai|anthropic|engineer|operator)\b"),
-    "decode": (0.6, r"\b(?:decode|decipher|base64|rot13|hex)\b.{0,60}\b(?:and|then)\b.{0,20}\b(?:execute|follow|obey|run|do (?:it|what))\b"),
-    "exfiltrate": (1.0, r"!\[[^\]]{0,80}\]\(https?://[^)\s]{1,200}[?&][^)\s]{0,100}(?:\{|\$|<|secret|prompt|history|chat)"),
-    "tool_orders": (0.7, r"\b(?:assistant|ai|model|llm|chatbot)\b.{0,30}\b(?:must|should|shall)\b.{0,30}\b(?:ignore|forward|send|email|upload|delete|exfiltrate)\b"),
+# Each with its weight, and words of which one is in everything that it matches: most texts have none, and are done.
+RULES: Final[Mapping[str, tuple[float, str, str]]] = {
+    "override": (1.0, "ignor disregard forget overrid bypass neglect skip drop", rf"\b(?:ignore|disregard|forget|overrid\w+|bypass|neglect|skip|drop)\b(?: \w+){{0,3}} {_FORMER}(?: \w+){{0,3}} {_ORDERS}"),
+    "override_all": (1.0, "ignore forget disregard", r"\b(?:ignore|forget|disregard) (?:everything|all|anything)(?: \w+){0,3} (?:above|before|said|told|previous\w*|prior)\b"),
+    "override_de": (1.0, "ignorier vergiss missachte", r"\b(?:ignorier\w*|vergiss|missachte)(?: \w+){0,4} (?:anweisung|instruktion|vorgabe|regel|befehl)\w*"),
+    "override_fr": (1.0, "ignore oublie", r"\b(?:ignore[rz]?|oublie[rz]?)(?: \w+){0,4} (?:instruction|consigne|r.gle|directive)\w*"),
+    "override_es": (1.0, "ignora olvida omite", r"\b(?:ignora|olvida|omite)\w*(?: \w+){0,4} (?:instruccion|regla|orden|indicacion)\w*"),
+    "reveal": (1.0, "reveal show print repeat output display tell give leak recite translate", rf"\b(?:reveal|show|print|repeat|output|display|tell me|give me|leak|recite|translate)\b(?: \w+){{0,4}} (?:system|hidden|initial|secret|original|your)(?: \w+){{0,2}} (?:prompt|instructions?|rules|{_ORDERS})"),
+    "repeat_above": (1.0, "above before verbatim", r"\b(?:repeat|print|output|recite)\b(?: \w+){0,3} (?:above|before this|verbatim)"),
+    "persona": (1.0, "you act pretend roleplay simulate", r"\b(?:you are (?:now|no longer)|from now on,? you|act as|pretend (?:to be|you are)|roleplay as|simulate)\b.{0,60}\b(?:dan|jailbroken|unrestricted|unfiltered|uncensored|evil|no (?:rules|restrictions|limits|filters?|ethic\w*)|without (?:any )?(?:rules|restrictions|limits|filters?|ethic\w*)|do anything now|developer mode|god mode)\b"),
+    "mode": (1.0, "mode", r"\b(?:enable|enter|activate|switch to|turn on)\b(?: \w+){0,2} (?:dan|developer|debug|god|jailbreak|admin|sudo|unrestricted)(?: \w+)? ?mode\b"),
+    "anything_now": (1.0, "anything jailbreak", r"\bdo anything now\b|\bjailbreak (?:prompt|mode|yourself)\b"),
+    "no_refusal": (0.6, "refus decline say warn apolog disclaimer", r"\b(?:never|do not|don't|cannot|must not) (?:refuse|decline|say (?:no|you can't)|warn|apologi[sz]e)\b|\bwithout (?:any )?(?:warnings?|disclaimers?|refus\w+)\b"),
+    "no_ethics": (0.6, "ethic moral legal safety", r"\b(?:no|without|free of|ignore)(?: \w+){0,2} (?:ethic\w*|moral\w*|legal\w*|safety)(?: \w+)? (?:constraint|guideline|concern|restriction|consideration|limit)\w*"),
+    "markers": (1.0, "<| [ < #", r"<\|(?:im_start|im_end|system|endoftext|start_header_id|eot_id)\|?>|\[/?inst\]|<</?sys>>|^\s*#{2,} *(?:system|new instructions?)\b"),
+    "new_orders": (0.6, "instruction prompt order", r"\b(?:new|updated|real|actual) (?:system )?(?:instructions?|prompt|orders)\b ?(?::|are|follow|begin)"),
+    "authority": (0.5, "developer creator admin openai anthropic engineer operator", r"\b(?:i am|this is|as) (?:your|the|an?) (?:developer|creator|admin\w*|openai|anthropic|engineer|operator)\b"),
+    "decode": (0.6, "decode decipher base64 rot13 hex", r"\b(?:decode|decipher|base64|rot13|hex)\b.{0,60}\b(?:and|then)\b.{0,20}\b(?:execute|follow|obey|run|do (?:it|what))\b"),
+    "exfiltrate": (1.0, "![", r"!\[[^\]]{0,80}\]\(https?://[^)\s]{1,200}[?&][^)\s]{0,100}(?:\{|\$|<|secret|prompt|history|chat)"),
+    "tool_orders": (0.7, "ignore forward send email upload delete exfiltrate", r"\b(?:assistant|ai|model|llm|chatbot)\b.{0,30}\b(?:must|should|shall)\b.{0,30}\b(?:ignore|forward|send|email|upload|delete|exfiltrate)\b"),
 }  # fmt: skip
 
 _LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i"})
@@ -63,8 +64,8 @@ class InjectionGuard:
     def __init__(self, options: InjectionOptions) -> None:
         self._threshold = options.threshold
         self._rules = [
-            (name, weight, re.compile(pattern, re.IGNORECASE | re.MULTILINE))
-            for name, (weight, pattern) in RULES.items()
+            (name, weight, marks.split(), re.compile(pattern, re.MULTILINE))
+            for name, (weight, marks, pattern) in RULES.items()
             if name not in options.ignore
         ]
 
@@ -83,18 +84,20 @@ class InjectionGuard:
     def _matches(self, text: str) -> list[tuple[str, float]]:
         read = fold(text).text.lower()
         plain = _BLANKS.sub(" ", read)
-        forms = [read, plain]
+        forms = [plain] if plain == read else [read, plain]
         spelled = _SPELLED.sub(lambda match: _GAPS.sub("", match[0]), plain)
         if spelled != plain:
             forms.append(spelled)
         leet = spelled.translate(_LEET)
         if leet != spelled:
             forms.append(leet)
-        return [
-            (name, weight)
-            for name, weight, rule in self._rules
-            if any(rule.search(form) for form in dict.fromkeys(forms))
-        ]
+        found = []
+        for name, weight, marks, rule in self._rules:
+            for form in forms:
+                if any(mark in form for mark in marks) and rule.search(form):
+                    found.append((name, weight))
+                    break
+        return found
 
 
 def make_injection(args: Mapping[str, Any]) -> InjectionGuard:

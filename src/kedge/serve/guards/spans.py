@@ -13,8 +13,8 @@ Action = Literal["mask", "block"]
 
 LONGEST = 320  # characters without a blank that are held back at most
 
-_LAST_WORD = re.compile(r"\S*\Z")
-_PART = re.compile(r"(?:\S*[\d(+]\S*|[A-Z]{1,4}|ext\.?|x)\s{1,2}\Z")
+_BLANKS = " \n\t\r"
+_PART = re.compile(r"[\d(+]")
 
 
 class SpanGuard:
@@ -43,14 +43,27 @@ class SpanGuard:
 
 def settled_words(text: str, start: int) -> int:
     """Up to where words are whole and no number in groups may go on."""
-    last = _LAST_WORD.search(text, max(start, len(text) - LONGEST))
-    at = last.start() if last else len(text)
-    while at > start and len(text) - at < LONGEST:
-        before = _PART.search(text, max(start, at - LONGEST), at)
-        if before is None:
+    least = max(start, len(text) - LONGEST)
+    at = _word_before(text, least, len(text))
+    while at > least:
+        end = at - 1
+        while end > least and text[end - 1] in _BLANKS:
+            end -= 1
+        begin = _word_before(text, least, end)
+        if not _may_go_on(text[begin:end]):
             break
-        at = before.start()
+        at = begin
     return at
+
+
+def _word_before(text: str, least: int, end: int) -> int:
+    """Where the word that ends there begins."""
+    return max(least, *(text.rfind(blank, least, end) + 1 for blank in _BLANKS))
+
+
+def _may_go_on(word: str) -> bool:
+    """Whether a number may go on after it: it has digits, or it is the letters that an account begins with."""
+    return bool(_PART.search(word)) or (len(word) <= 4 and word.isupper()) or word in ("x", "ext", "ext.")
 
 
 def _mask(kind: str, content: str) -> str:

@@ -37,10 +37,14 @@ class Minutes:
 
     def note(self, posted: Posted, side: Side, decision: str, ruling: Ruling, seconds: float) -> None:
         """Add one ruling."""
-        kept = self.decisions.setdefault((posted.name, side), Decision(guard=posted.name, side=side))
-        kept.decision = max(kept.decision, decision, key=_RANK.index)
-        kept.found = tuple(dict.fromkeys((*kept.found, *ruling.found)))
-        kept.ms = round(kept.ms + seconds * 1000, 3)
+        kept = self.decisions.get((posted.name, side))
+        if kept is None:
+            kept = self.decisions[posted.name, side] = Decision(guard=posted.name, side=side)
+        kept.ms += seconds * 1000
+        if decision != "passed":
+            kept.decision = max(kept.decision, decision, key=_RANK.index)
+        if ruling.found:
+            kept.found = tuple(dict.fromkeys((*kept.found, *ruling.found)))
 
 
 class Watch:
