@@ -1,5 +1,7 @@
 """Write the lock files: `python requirements/compile.py`, with pip-tools beside it (`make lock` sees to that).
 
+With `--keep` every version stays as it is locked, and only what is new is resolved.
+
 lock.txt       what `kedge[demo]` needs, without torch
 torch-cpu.txt  torch built for CPU alone, which an index of its own serves; its hashes are kept in torch-cpu.sha256
 torch.txt      torch as the package index serves it: on Linux built for CUDA
@@ -70,12 +72,19 @@ def write(name: str, about: str, packages: Mapping[str, list[str]]) -> None:
     (HERE / name).write_text(f"# {about} Written by requirements/compile.py.\n" + "\n".join(blocks) + "\n")
 
 
+def locked() -> list[str]:
+    """What the lock files pin now, as `name==version`."""
+    files = [HERE / name for name in ("lock.txt", "torch.txt", "cuda.txt", "dev.txt")]
+    return [line.split()[0] for file in files for line in file.read_text().splitlines() if "==" in line]
+
+
 def main() -> None:
     """Resolve once for the demo and once more for the tests, and sort the packages into the files."""
+    kept = locked() if "--keep" in sys.argv[1:] else []
     project = PROJECT["project"]
     demo = flatten([*project["dependencies"], "kedge[demo]", *PROJECT["build-system"]["requires"]])
-    everything = compiled(demo, [])
-    tests = compiled([*demo, *PROJECT["dependency-groups"]["dev"]], everything)
+    everything = compiled(demo, kept)
+    tests = compiled([*demo, *flatten(PROJECT["dependency-groups"]["dev"])], {*kept, *everything})
     torch = next(pin for pin in everything if pin.startswith("torch=="))
     cuda = {pin for pin in everything if CUDA.match(pin.partition("==")[0])}
     write("torch-cpu.txt", "torch built for CPU alone.", {f"{torch}+cpu": cpu_builds(torch.partition("==")[2])})
