@@ -1,0 +1,198 @@
+# ruff: noqa: ASYNC110 - what happens in other processes sets no event here
+"""What an endpoint bears under load: engines killed, bundles swapped, the gateway told to stop.
+
+    python benchmarks/faults.py                                     # about a quarter of an hour on two idle cores
+    python benchmarks/faults.py --kills 3 --swaps 20 --drains 2     # a quick look
+
+kill -9 of one of two engines: only what was in flight on it fails, each with an error that says so, and the next answer to
+a request made after the kill comes within two seconds. A hot swap of the bundle, from one to the next of three, so that
+each is loaded and warmed anew: no request fails. SIGTERM with streams under way: each is finished, and the exit code is 0.
+The engine has no model (`echo`): what is proven is the gateway's. The last line is a JSON object; the exit code is 1 if a
+target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from kedge.core.bundle import Bundle, Sampling
+from kedge.core.model import ModelVersion
+from kedge.core.spec import Spec
+from kedge.testing.serving import Caller, Gateway, Got, Line, calling, make_line, percentile, serving
+
+CALLERS = 16
+WORDS = "word " * 20
+
+
+def echo(line: Line, name: str, *, delay: float = 0.005) -> ModelVersion:
+    """A bundle that says its name before every answer."""
+    engine = Spec(name="echo", args={"prefix": f"{name} ", "delay": delay})
+    return line.register(Bundle(model="", engine=engine, sampling=Sampling(max_tokens=64)))
+
+
+@asynccontextmanager
+async def load(caller: Caller, got: list[Got]) -> AsyncIterator[None]:
+    """Callers that ask one after another, half of them in streams, until the end of the block."""
+    over = asyncio.Event()
+
+    async def loop(number: int) -> None:
+        ask = caller.ask if number % 2 else caller.whole
+        while not over.is_set():
+            got.append(await ask(WORDS, tokens=64))
+
+    tasks = [asyncio.create_task(loop(number)) for number in range(CALLERS)]
+    try:
+        yield
+    finally:
+        over.set()
+        await asyncio.gather(*tasks)
+
+
+def failed(got: list[Got]) -> list[Got]:
+    """What was not answered wholly."""
+    return [each for each in got if each.status != 200 or each.error or not each.finished]
+
+
+async def kill(folder: Path, kills: int) -> dict[str, Any]:
+    """Kill one of two engines again and again."""
+    line = make_line(folder, "replicas = { min = 2, max = 2 }\n")
+    line.promote(echo(line, "a"))
+    within, per_kill, unclear, late, answered = [], [], 0, 0, 0
+    with serving(line) as gateway:
+        async with calling(line, gateway.url) as caller:
+            for _ in range(kills):
+                await until(lambda: len(gateway.engines()) == 2)
+                got: list[Got] = []
+                async with load(caller, got):
+                    await asyncio.sleep(0.5)
+                    at = time.perf_counter()
+                    os.kill(gateway.engines()[0], signal.SIGKILL)
+                    await until(lambda: any(each.began > at and each.status == 200 for each in got))  # noqa: B023
+                    await asyncio.sleep(0.3)
+                missed = failed(got)
+                per_kill.append(len(missed))
+                late += sum(each.began > at + 0.05 for each in missed)
+                unclear += sum("stopped while it was answering" not in each.error for each in missed)
+                within.append(min(each.began + each.seconds - at for each in got if each.began > at and each.finished))
+                answered += len(got) - len(missed)
+    line.project.close()
+    return {
+        "kills": kills,
+        "answered": answered,
+        "failed_per_kill_most": max(per_kill),
+        "in_flight": CALLERS,
+        "unclear_errors": unclear,
+        "failed_that_came_later": late,
+        "next_success_s_most": round(max(within), 3),
+        "next_success_s_median": round(percentile(within, 0.5), 3),
+    }
+
+
+async def swap(folder: Path, swaps: int) -> dict[str, Any]:
+    """Put one bundle after another in force."""
+    line = make_line(folder, "\n[gateway]\npoll_seconds = 0.02\n")
+    versions = [echo(line, name, delay=0.001) for name in "abc"]
+    line.promote(versions[0])
+    got: list[Got] = []
+    took = []
+    with serving(line) as gateway:
+        async with calling(line, gateway.url) as caller, load(caller, got):
+            for number in range(1, swaps + 1):
+                version, name = versions[number % 3], "abc"[number % 3]
+                began = time.perf_counter()
+                await asyncio.to_thread(line.promote, version)
+                while not (await caller.whole("x", tokens=4)).text.startswith(name):
+                    await asyncio.sleep(0.01)
+                took.append(time.perf_counter() - began)
+                if number % 50 == 0:
+                    print(f"{number} swaps, {len(got)} answers, {len(failed(got))} failed", file=sys.stderr, flush=True)
+    line.project.close()
+    heard = {each.text.split()[0] for each in got if each.text}
+    return {
+        "swaps": swaps,
+        "answered": len(got),
+        "failed": len(failed(got)),
+        "bundles_heard": len(heard),
+        "swap_s_median": round(percentile(took, 0.5), 3),
+        "swap_s_most": round(max(took), 3),
+    }
+
+
+async def drain(folder: Path, drains: int, streams: int) -> dict[str, Any]:
+    """Stop gateways that have streams under way."""
+    line = make_line(folder, f"replicas = {{ concurrent = {streams} }}\n")
+    line.promote(echo(line, "a", delay=0.05))
+    dropped, codes = 0, []
+    for _ in range(drains):
+        with serving(line) as gateway:
+            async with calling(line, gateway.url) as caller:
+                asked = [asyncio.create_task(caller.ask(WORDS * 3, tokens=64)) for _ in range(streams)]
+                await settled(caller, gateway, asked)
+                gateway.process.send_signal(signal.SIGTERM)
+                got = await asyncio.gather(*asked)
+                dropped += len(failed(list(got)))
+            codes.append(await asyncio.to_thread(gateway.process.wait, 60))
+    line.project.close()
+    return {"drains": drains, "streams": drains * streams, "dropped": dropped, "exit_codes": sorted(set(codes))}
+
+
+async def settled(caller: Caller, gateway: Gateway, asked: list[asyncio.Task[Got]]) -> None:
+    """Wait until every stream has begun: the queue is empty, and none has ended."""
+    async with asyncio.timeout(60):
+        while await caller.gauge("kedge_requests_in_flight") < len(asked) or await caller.gauge("kedge_queue_depth"):
+            await asyncio.sleep(0.01)
+
+
+async def until(true: Any, seconds: float = 60.0) -> None:
+    """Wait until something holds of other processes."""
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.01)
+
+
+def verdicts(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each target, what was seen, and whether it is met."""
+    seen = {
+        "kill_fails_at_most_what_was_in_flight": (found["kill"]["failed_per_kill_most"], CALLERS),
+        "kill_fails_nothing_that_came_later": (found["kill"]["failed_that_came_later"], 0),
+        "kill_errors_are_clear": (found["kill"]["unclear_errors"], 0),
+        "kill_next_success_s": (found["kill"]["next_success_s_most"], 2.0),
+        "swap_failed": (found["swap"]["failed"], 0),
+        "drain_dropped": (found["drain"]["dropped"], 0),
+        "drain_exit_code": (max(map(abs, found["drain"]["exit_codes"])), 0),
+    }
+    return {name: {"seen": got, "most": most, "met": got <= most} for name, (got, most) in seen.items()}
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--swaps", type=int, default=1000)
+    parser.add_argument("--drains", type=int, default=10)
+    parser.add_argument("--streams", type=int, default=64)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        found = {"kill": asyncio.run(kill(Path(name) / "kill", given.kills))}
+        print(json.dumps(found["kill"]), file=sys.stderr, flush=True)
+        found["drain"] = asyncio.run(drain(Path(name) / "drain", given.drains, given.streams))
+        print(json.dumps(found["drain"]), file=sys.stderr, flush=True)
+        found["swap"] = asyncio.run(swap(Path(name) / "swap", given.swaps))
+    targets = verdicts(found)
+    print(json.dumps({**found, "targets": targets}))
+    return 0 if all(each["met"] for each in targets.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
