@@ -63,11 +63,13 @@ class InjectionGuard:
 
     def __init__(self, options: InjectionOptions) -> None:
         self._threshold = options.threshold
-        self._rules = [
-            (name, weight, marks.split(), re.compile(pattern, re.MULTILINE))
-            for name, (weight, marks, pattern) in RULES.items()
-            if name not in options.ignore
-        ]
+        self._rules = []
+        self._marks: dict[str, list[str]] = {}
+        for name, (weight, marks, pattern) in RULES.items():
+            if name not in options.ignore:
+                self._rules.append((name, weight, re.compile(pattern, re.MULTILINE)))
+                for mark in marks.split():
+                    self._marks.setdefault(mark, []).append(name)
 
     def judge(self, text: str, start: int = 0) -> Ruling:
         """Blocked if it reads like an attack."""
@@ -91,13 +93,13 @@ class InjectionGuard:
         leet = spelled.translate(_LEET)
         if leet != spelled:
             forms.append(leet)
-        found = []
-        for name, weight, marks, rule in self._rules:
-            for form in forms:
-                if any(mark in form for mark in marks) and rule.search(form):
-                    found.append((name, weight))
-                    break
-        return found
+        everything = "\n".join(forms)
+        wanted = {rule for mark, rules in self._marks.items() if mark in everything for rule in rules}
+        return [
+            (name, weight)
+            for name, weight, rule in self._rules
+            if name in wanted and any(rule.search(form) for form in forms)
+        ]
 
 
 def make_injection(args: Mapping[str, Any]) -> InjectionGuard:
