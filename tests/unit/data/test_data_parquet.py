@@ -54,7 +54,7 @@ def test_a_file_that_is_cut_off_is_one_reject(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     (reject,) = read_all(path)
     assert isinstance(reject, Reject)
-    assert (reject.reason, reject.source) == ("parquet", "rows.parquet")
+    assert (reject.reason, reject.source) == ("parquet", "rows.parquet#0")
 
 
 def test_a_damaged_row_group_does_not_take_the_others_along(tmp_path: Path) -> None:

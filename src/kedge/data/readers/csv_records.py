@@ -120,10 +120,9 @@ def _try(text: str, delimiter: str) -> list[str] | None:
 
 def _split(text: str, delimiter: str) -> list[str]:
     """The fields of one record. `BadLine`."""
+    lines = [f"{line}\n" for line in text.split("\n")] if "\n" in text else [text]
     try:
-        found = list(
-            csv.reader(text.splitlines(keepends=True) if "\n" in text else [text], delimiter=delimiter, strict=True)
-        )
+        found = list(csv.reader(lines, delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise BadLine("csv", str(error)) from None
     if len(found) != 1:

@@ -129,6 +129,7 @@ class _Splitter:
         self.inside = self.escaped = self.long = False
         self.held = bytearray()
         self.begin = -1
+        self.commas = 0
 
     def keep(self, data: bytes, offset: int) -> None:
         """Hold bytes of the element."""
@@ -187,6 +188,7 @@ def _scan(state: _Splitter, chunk: bytes, offset: int) -> Iterator[Element]:
                 return
         elif state.depth == 1:
             state.keep(chunk[kept : match.start()], offset + kept)
+            state.commas += 1
             yield state.element()
             kept = at
     if state.depth > 0:
@@ -197,6 +199,8 @@ def _ended(state: _Splitter, rest: bytes, offset: int) -> Iterator[Element]:
     """The last element, and what should not come after the array."""
     if state.begin >= 0:
         yield state.element()
+    elif state.commas:
+        yield Element(offset - 1, b"]", complete=False)
     state.depth = -1
     if rest.strip(_BLANK):
         yield Element(offset, rest.strip(_BLANK)[:200], complete=False)

@@ -31,7 +31,7 @@ def read(file: SourceFile, options: ParquetOptions) -> Iterator[Row | Reject | M
         try:
             parquet = pq.ParquetFile(stream)
         except (pa.ArrowException, OSError, ValueError) as error:
-            yield quarantine(file.label, "parquet", f"not a Parquet file: {error}")
+            yield quarantine(f"{file.label}#0", "parquet", f"not a Parquet file: {error}")
             return
         begin = 0
         for group in range(parquet.num_row_groups):
