@@ -49,6 +49,9 @@ latency = 0
 """
 
 
+START = datetime(2026, 3, 3, 9, 0, tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Answers of one version in one role; `changes` are other fields of their traces."""
@@ -138,25 +141,24 @@ class Stage:
         return [event.action for event in self.project.ledger.rollouts.events(rollout.id)]
 
 
-def open_stage(folder: Path, changes: dict[str, str]) -> Stage:
-    """A fresh project; `changes` replaces some of its file by something else."""
+def open_stage(folder: Path, changes: dict[str, str], clock: FixedClock | None) -> Stage:
+    """A fresh project; `changes` replaces some of its file by something else. Without a clock the time is the real one."""
     text = FILE
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)
     folder.mkdir()
     (folder / "kedge.toml").write_text(text)
-    clock = FixedClock(datetime(2026, 3, 3, 9, 0, tzinfo=UTC))
-    return Stage(project=open_project(folder, clock=clock), clock=clock)
+    return Stage(project=open_project(folder, clock=clock), clock=clock or FixedClock(datetime.now(UTC)))
 
 
 @pytest.fixture
 def make_stage(tmp_path: Path) -> Iterator[Callable[..., Stage]]:
-    """Makes projects whose stable version is words@1, unless `promoted` is false."""
+    """Makes projects whose stable version is words@1, unless `promoted` is false; `real` ones go by the real time."""
     made: list[Stage] = []
 
-    def make(changes: dict[str, str] | None = None, *, promoted: bool = True) -> Stage:
-        made.append(open_stage(tmp_path / f"project-{len(made)}", changes or {}))
+    def make(changes: dict[str, str] | None = None, *, promoted: bool = True, real: bool = False) -> Stage:
+        made.append(open_stage(tmp_path / f"project-{len(made)}", changes or {}, None if real else FixedClock(START)))
         first = made[-1].register("first")
         if promoted:
             models.promote(made[-1].project, first.address, override="the first")

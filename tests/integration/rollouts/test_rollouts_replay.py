@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kedge.app import feedback, models, pins
+from kedge.app import feedback, pins
 from kedge.app.replay import replay
 from kedge.app.trace import Walk, trace
 from kedge.core.errors import Invalid, NotFound, Refused
@@ -127,12 +127,12 @@ def test_a_bad_answer_is_not_taken_for_the_right_one(stage: Any) -> None:
 
 
 def test_many_pins_at_once_lose_none(stage: Any) -> None:
-    receipts = [answered(stage, first_of(stage), f"say {i}", f"{i}") for i in range(6)]
+    receipts = [answered(stage, first_of(stage), f"say {i}", f"{i}") for i in range(3)]
     command = [sys.executable, "-m", "kedge", "-C", str(stage.project.root), "pin", "--json", "--to", "many"]
     running = [subprocess.Popen([*command, receipt], stdout=subprocess.DEVNULL) for receipt in receipts]
-    assert [process.wait(120) for process in running] == [0] * 6
+    assert [process.wait(120) for process in running] == [0] * 3
     lines = (stage.project.root / "regressions" / "many.jsonl").read_text().splitlines()
-    assert {json.loads(line)["input"] for line in lines} == {str(i) for i in range(6)}
+    assert {json.loads(line)["input"] for line in lines} == {str(i) for i in range(3)}
 
 
 def test_the_next_run_judges_a_version_by_pinned_cases(make_stage: Any) -> None:
@@ -141,7 +141,6 @@ def test_the_next_run_judges_a_version_by_pinned_cases(make_stage: Any) -> None:
     done = pins.pin(stage.project, receipt, to="sums", expect="four")
     assert done.stages == ("sums", "evaluate-sums", "gate-sums")
     assert done.hint == ""
-    models.show(stage.project, "words@1")
 
 
 STAGES = """
