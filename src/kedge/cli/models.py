@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from kedge.app import history as past
-from kedge.app import models
+from kedge.app import models, past
 from kedge.app.project import open_project
 from kedge.cli.columns import columns
 from kedge.cli.render import emit
