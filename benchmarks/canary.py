@@ -94,7 +94,7 @@ def make_trace(role: Role, right: bool) -> Trace:
     """An answer that is right or wrong."""
     return Trace(
         id="0" * 32,
-        at=0.0,
+        at=START.timestamp(),
         endpoint="words",
         bundle=NEW if role is Role.CANARY else OLD,
         key="key",

@@ -67,13 +67,9 @@ def start(project: Project, endpoint: str, address: str, *, override: str = "") 
 def advance(project: Project, rollout: Rollout, reason: str, readings: Sequence[Reading] = ()) -> Rollout:
     """Take the next step of the plan. `Conflict` if the rollout was changed meanwhile."""
     now = project.clock.now()
-    after = replace(
-        rollout,
-        step=rollout.step + 1,
-        step_at=now,
-        traces=project.traces.last(),
-        voices=project.feedback.last(),
-    )
+    after = replace(rollout, step=rollout.step + 1, step_at=now)
+    if after.here.role is not rollout.here.role:  # what a shadow said is no evidence about a canary
+        after = replace(after, traces=project.traces.last(), voices=project.feedback.last())
     with project.recorded("rollout-advance", rollout.endpoint, reason=reason, **_facts(after)) as tx:
         tx.rollouts.change(rollout, after, _event(project, after, "advanced", reason, readings))
         if after.here.role is not rollout.here.role:

@@ -96,18 +96,24 @@ class Watch:
 
 
 class Evidence:
-    """What is known of one step of a rollout, read on from where one stopped."""
+    """What is known of a rollout's shadow or its canary, read on from where one stopped."""
 
     def __init__(self, project: Project, rollout: Rollout) -> None:
         self.comparison = Comparison(rollout, judges(project, rollout.plan, rollout.bundle))
         self._project = project
         self._rollout = rollout
+        self._role = rollout.here.role
         self._traces = rollout.traces
         self._voices = rollout.voices
 
     def is_about(self, rollout: Rollout) -> bool:
-        """Whether this is still the step that the rollout is at."""
-        return (rollout.id, rollout.step) == (self._rollout.id, self._rollout.step)
+        """Whether this is evidence about where the rollout is now; a canary with another share is the same canary."""
+        if (rollout.id, rollout.traces) != (self._rollout.id, self._rollout.traces):
+            return False
+        if rollout.step != self._rollout.step:
+            self.comparison.carry_on(rollout)
+        self._rollout = rollout
+        return rollout.here.role is self._role
 
     def read(self) -> None:
         """Take in the traces and the feedback since the last time."""

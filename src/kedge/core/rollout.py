@@ -182,8 +182,8 @@ class RolloutState(StrEnum):
 class Rollout:
     """A bundle on its way to an endpoint. `before` is the stable version that it is compared with and would replace.
 
-    `traces` and `voices` are the last trace and the last feedback that were there when the step began: what decides
-    the step came later. `limits` are the latency and the cost that the stable bundle had set when it began.
+    `traces` and `voices` are the last trace and the last feedback that were there when its shadow, or its canary, began:
+    what decides came later. `limits` has the usual `cost` of the stable bundle's answers, where enough were on record.
     """
 
     id: str

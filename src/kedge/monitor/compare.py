@@ -1,8 +1,9 @@
 """Compares two bundles on live traffic, answer by answer: what is known of each measure at any moment.
 
-The evidence holds however often one looks (`statistics.sequential`): alpha is divided among the steps of the plan and
-the measures of a step, so that a bundle that is no worse is withdrawn with probability alpha at most. That it is fine
-needs every measure to say so, which costs no division.
+The evidence holds however often one looks and however the shares change (`statistics.sequential`): alpha is divided
+among the measures, and between shadow and canary, so that a bundle that is no worse is withdrawn with probability alpha
+at most. Quantiles of latency, which may drift with the hour, are compared anew in each step, each with its part of
+alpha. That it is fine needs every measure to say so, which costs no division.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ COST = "cost"
 
 @dataclass(slots=True, kw_only=True)
 class Measure:
-    """One measure of both bundles; `unit` is that of its values, and `margin` as the plan has it."""
+    """One measure of both bundles; `unit` is that of its values, `margin` as the plan has it, and `alpha` its part."""
 
     name: str
     margin: float
+    alpha: float
     unit: str = ""
     difference: Difference | None = None
     ratio: QuantileRatio | None = None
@@ -50,8 +52,8 @@ class Measure:
         if watched is not None:
             watched.update(arm, value)
 
-    def read(self, *, alpha: float, each: float) -> Reading:
-        """What is known now. Worse at `each`, fine at `alpha`."""
+    def read(self, alpha: float) -> Reading:
+        """What is known now: worse at its own part of alpha, fine at the whole of it."""
         if self.ratio is not None:
             found = self.ratio.evidence
             old, new, low, high = found.quantile_stable.value, found.quantile_canary.value, None, None
@@ -66,7 +68,7 @@ class Measure:
         known = old_answers > 0 and new_answers > 0
         return Reading(
             measure=self.name,
-            standing=_standing(p_worse, p_fine, alpha=alpha, each=each),
+            standing=_standing(p_worse, p_fine, alpha=alpha, each=self.alpha),
             old=old if known else 0.0,
             new=new if known else 0.0,
             old_answers=old_answers,
@@ -88,14 +90,14 @@ def _standing(p_worse: float, p_fine: float, *, alpha: float, each: float) -> St
 
 
 class Comparison:
-    """What the answers of one step of a rollout say. Taken in the same order, they say the same again.
+    """What the answers of a rollout say, from its first shadow or its first canary on. Taken in the same order, they say
+    the same again.
 
-    `answers` counts those of the new bundle. `judges` score answers under the names of quality measures.
+    `answers` counts those of the new bundle in this step. `judges` score answers under the names of quality measures.
     """
 
     def __init__(self, rollout: Rollout, judges: Mapping[str, Judge]) -> None:
         self.answers = 0
-        self.answered = 0.0  # when the last of them came, in seconds since the epoch
         self._rollout = rollout
         self._judges = judges
         self._new_role = rollout.here.role
@@ -103,10 +105,15 @@ class Comparison:
         self._costs: list[float] = []
         self._usual = rollout.limits.get(COST, 0.0)
         self._measures = {measure.name: measure for measure in _measures(rollout, judges)}
-        alpha = rollout.plan.alpha
-        self._each = alpha / (len(self._measures) * len(rollout.plan.steps))
         if self._usual and COST in self._measures:
             self._price(self._usual)
+
+    def carry_on(self, rollout: Rollout) -> None:
+        """The same bundle with another share: the evidence stays, and the step's own counts begin anew."""
+        self._rollout = rollout
+        self.answers = 0
+        if LATENCY in self._measures:
+            self._measures[LATENCY] = _latency(rollout, len(self._measures))
 
     def take(self, trace: Trace) -> None:
         """One answer. What did not go through an engine, or was the caller's fault, says nothing of a bundle."""
@@ -114,13 +121,13 @@ class Comparison:
         failed = trace.status >= 500
         if arm is None or trace.cache or (trace.status != 200 and not failed):
             return
-        if arm is Role.CANARY:
-            self.answers += 1
-            self.answered = max(self.answered, trace.at)
+        now = trace.at >= self._rollout.step_at.timestamp()
+        self.answers += now and arm is Role.CANARY
         self._note(ERRORS, arm, float(failed), trace, bad=failed)
         if failed:
             return
-        self._note(LATENCY, arm, trace.latency_ms, trace, bad=False)
+        if now:
+            self._note(LATENCY, arm, trace.latency_ms, trace, bad=False)
         self._spend(arm, trace)
         for name, judge in self._judges.items():
             score = judge(trace)
@@ -142,7 +149,7 @@ class Comparison:
     def readings(self) -> tuple[Reading, ...]:
         """What is known of each measure now."""
         alpha = self._rollout.plan.alpha
-        return tuple(measure.read(alpha=alpha, each=self._each) for measure in self._measures.values())
+        return tuple(measure.read(alpha) for measure in self._measures.values())
 
     def _arm(self, trace: Trace) -> Role | None:
         if trace.role == Role.STABLE and trace.bundle == self._rollout.before_bundle:
@@ -176,18 +183,32 @@ class Comparison:
 
 def _measures(rollout: Rollout, judges: Mapping[str, Judge]) -> list[Measure]:
     plan, margins = rollout.plan, rollout.plan.margins
+    canary = rollout.here.role is Role.CANARY  # a copy waits for nobody and on everybody, and nobody rates it
+    rated, timed = bool(plan.feedback) and canary, bool(plan.latency) and canary
+    many = len(judges) + rated + plan.errors + timed + plan.cost
+    alpha = plan.alpha / (max(many, 1) * len({step.role for step in plan.steps}))
 
     def difference(name: str, margin: float, *, lower: bool = False) -> Measure:
-        return Measure(name=name, margin=margin, difference=Difference(lower=lower, margin=margin, alpha=plan.alpha))
+        watched = Difference(lower=lower, margin=margin, alpha=plan.alpha)
+        return Measure(name=name, margin=margin, alpha=alpha, difference=watched)
 
     measures = [difference(name, margins.quality) for name in judges]
-    if plan.feedback and rollout.here.role is Role.CANARY:
+    if rated:
         measures.append(difference(FEEDBACK, margins.feedback))
     if plan.errors:
         measures.append(difference(ERRORS, margins.errors, lower=True))
-    if plan.latency and rollout.here.role is Role.CANARY:  # a copy in the background waits for nobody and on everybody
-        ratio = QuantileRatio(quantile=plan.latency, ratio=1 + margins.latency, alpha=plan.alpha)
-        measures.append(Measure(name=LATENCY, margin=margins.latency, unit="ms", ratio=ratio))
+    if timed:
+        measures.append(_latency(rollout, many))
     if plan.cost:
-        measures.append(Measure(name=COST, margin=margins.cost, unit="a call"))
+        measures.append(Measure(name=COST, margin=margins.cost, alpha=alpha, unit="a call"))
     return measures
+
+
+def _latency(rollout: Rollout, measures: int) -> Measure:
+    """Compared in this step alone, with its part of what all steps of its kind may spend."""
+    plan = rollout.plan
+    margin = plan.margins.latency
+    same = sum(step.role is rollout.here.role for step in plan.steps)
+    alpha = plan.alpha / (measures * len({step.role for step in plan.steps}) * same)
+    ratio = QuantileRatio(quantile=plan.latency, ratio=1 + margin, alpha=plan.alpha)
+    return Measure(name=LATENCY, margin=margin, alpha=alpha, unit="ms", ratio=ratio)

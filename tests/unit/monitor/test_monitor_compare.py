@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ STEP = RolloutStep(share=0.5, hold="1h")
 
 
 def make_rollout(**plan: Any) -> Rollout:
-    limits = plan.pop("limits", {})
+    limits, step_at = plan.pop("limits", {}), plan.pop("step_at", datetime(1970, 1, 1, tzinfo=UTC))
     return Rollout(
         id="r",
         endpoint="api",
@@ -34,7 +34,7 @@ def make_rollout(**plan: Any) -> Rollout:
         plan=RolloutPlan(**{"steps": (STEP,), "latency": 0.0, **plan}),
         started=START,
         by="user:ada",
-        step_at=START,
+        step_at=step_at,
         limits=limits,
     )
 
@@ -161,6 +161,27 @@ def test_feedback_counts_once_an_answer_and_under_its_name() -> None:
     reading = read(comparison, "feedback")
     assert (reading.old_answers, reading.new_answers, reading.new) == (30, 30, 0.0)
     assert reading.standing is Standing.WORSE
+
+
+def test_the_evidence_stays_while_the_share_grows_and_the_step_counts_anew() -> None:
+    steps = (RolloutStep(share=0.1), RolloutStep(share=0.5))
+    first = make_rollout(steps=steps, latency=0.5, step_at=START)
+    going = Comparison(first, {})
+    then = START.timestamp()
+    before = [make_trace(role, at=then + i) for i in range(20) for role in ("stable", "canary")]
+    after = [make_trace(role, at=then + 100 + i) for i in range(10) for role in ("stable", "canary")]
+    for trace in before:
+        going.take(trace)
+    second = replace(first, step=1, step_at=START + timedelta(seconds=100))
+    going.carry_on(second)
+    again = Comparison(second, {})
+    for trace in after:
+        going.take(trace)
+    for trace in (*before, *after):
+        again.take(trace)
+    assert (going.answers, again.answers) == (10, 10)
+    assert going.readings() == again.readings()
+    assert (read(going, "errors").new_answers, read(going, "latency").new_answers) == (30, 10)
 
 
 def play(seed: int, *, effect: float, answers: int) -> tuple[bool, int]:
