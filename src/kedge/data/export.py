@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,59 +22,62 @@ from kedge.data.card import Distribution, card, readme
 from kedge.data.read import read_dataset
 
 COLUMNS = ("id", "input", "target", "source", "cluster")
+TOGETHER = 12  # segments of one file: about a hundred megabytes
+THREADS = 4
 CARD = "croissant.json"
 README = "README.md"
 
 _HIDDEN = ("tags", "body")
-_KINDS: dict[type, pa.DataType] = {bool: pa.bool_(), int: pa.int64(), float: pa.float64(), str: pa.string()}
+_KINDS = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "str": pa.string()}
 _DECODER = msgspec.json.Decoder()
 
 
 def export(blobs: BlobStore, dataset: str, folder: Path, progress: Progress) -> list[Path]:
-    """Write one file a split, `manifest.json`, a Croissant card and a page for the hub. `Conflict` if one of them is there already.
+    """Write a file a split (several if it is large), `manifest.json`, a Croissant card and a page for the hub.
 
-    A tag is a column of its own type when all its values have one, and of JSON text otherwise.
+    A tag is a column of its own type when all its values have one, and of JSON text otherwise. Each file appears whole.
+    `Conflict` if one of them is there already.
     """
     manifest = read_dataset(blobs, dataset)
-    present = [split for split in Split if any(segment.split is split for segment in manifest.segments)]
-    targets = {split: folder / f"{split}.parquet" for split in present}
+    targets = _targets(manifest, folder)
     about, described, page = folder / "manifest.json", folder / CARD, folder / README
-    for path in (*targets.values(), about, described, page):
+    for path in (*targets, about, described, page):
         if path.exists():
             raise Conflict(f"{path} is there already", address=str(path), hint="choose an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
-    progress.start(2 * manifest.rows, "exporting rows")
-    kinds = tag_kinds(blobs, manifest, progress)
-    schemas = {}
-    for split, path in targets.items():
-        segments = [segment for segment in manifest.segments if segment.split is split]
-        schemas[split] = _write(blobs, path, segments, kinds, progress)
+    progress.start(manifest.rows, "exporting rows")
+    kinds = tag_kinds(manifest)
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="export") as pool:
+        futures = [pool.submit(_write, blobs, path, held, kinds, progress) for path, held in targets.items()]
+        files = [future.result() for future in futures]
     about.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-    files = [_distribution(path, str(split), schemas[split]) for split, path in targets.items()]
     described.write_bytes(msgspec.json.format(msgspec.json.encode(card(manifest, dataset, files))))
     page.write_text(readme(manifest, dataset, files))
-    return [*targets.values(), about, described, page]
+    return [*targets, about, described, page]
 
 
-def tag_kinds(blobs: BlobStore, manifest: DatasetManifest, progress: Progress) -> dict[str, pa.DataType | None]:
-    """The column type of each tag."""
-    kinds: dict[str, set[type]] = {}
-    for segment in manifest.segments:
-        for table in _tables(blobs, segment, ["tags"]):
-            for text in table.column("tags").to_pylist():
-                if text != "{}":
-                    for name, value in _DECODER.decode(text).items():
-                        if value is not None:
-                            kinds.setdefault(name, set()).add(type(value))
-            progress.advance(len(table))
-    return {name: _column(kinds[name]) for name in sorted(kinds)}
+def _targets(manifest: DatasetManifest, folder: Path) -> dict[Path, Sequence[Segment]]:
+    """The files to write, each with its segments."""
+    targets: dict[Path, Sequence[Segment]] = {}
+    for split in Split:
+        held = [segment for segment in manifest.segments if segment.split is split]
+        groups = [held[at : at + TOGETHER] for at in range(0, len(held), TOGETHER)]
+        for number, group in enumerate(groups):
+            name = f"{split}-{number:05}-of-{len(groups):05}" if len(groups) > 1 else str(split)
+            targets[folder / f"{name}.parquet"] = group
+    return targets
 
 
-def _column(kinds: set[type]) -> pa.DataType | None:
-    """The type all values share, or None for text in JSON."""
-    if kinds == {int, float}:
+def tag_kinds(manifest: DatasetManifest) -> dict[str, pa.DataType | None]:
+    """The column type of each tag: the one that all its values have, or None for text in JSON."""
+    tags = manifest.profile["tags"]
+    return {name: _column(tuple(tags[name]["types"])) for name in sorted(tags) if tags[name]["types"]}
+
+
+def _column(types: tuple[str, ...]) -> pa.DataType | None:
+    if types == ("float", "int"):
         return pa.float64()
-    return _KINDS.get(next(iter(kinds))) if len(kinds) == 1 else None
+    return _KINDS.get(types[0]) if len(types) == 1 else None
 
 
 def _tables(blobs: BlobStore, segment: Segment, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -95,7 +99,7 @@ def _write(
     segments: Sequence[Segment],
     kinds: Mapping[str, pa.DataType | None],
     progress: Progress,
-) -> pa.Schema:
+) -> Distribution:
     tables = (_exported(table, kinds) for segment in segments for table in _tables(blobs, segment))
     first = next(tables)
     temporary = path.with_name(f".{path.name}.part")
@@ -107,7 +111,7 @@ def _write(
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return first.schema
+    return _distribution(path, str(segments[0].split), first.schema)
 
 
 def _exported(table: pa.Table, kinds: Mapping[str, pa.DataType | None]) -> pa.Table:

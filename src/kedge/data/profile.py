@@ -27,6 +27,7 @@ class Profile:
         self._inputs, self._targets = array("i"), array("i")
         self._tags: dict[str, Counter[str]] = {}
         self._more: Counter[str] = Counter()
+        self._types: dict[str, set[str]] = {}
 
     def add(self, inputs: NDArray[np.int32], targets: NDArray[np.int32], tags: Iterable[str]) -> None:
         """Take rows: how long their texts are, and their tags as JSON."""
@@ -36,6 +37,7 @@ class Profile:
             if text != "{}":
                 for name, value in msgspec.json.decode(text).items():
                     self._count(name, tag_text(value))
+                    self._types.setdefault(name, set()).add(type(value).__name__)
 
     def result(self, splits: NDArray[np.uint8], heads: NDArray[np.int64]) -> Mapping[str, Any]:
         """What was taken, as plain values. `splits` and `heads` are those of all rows."""
@@ -60,8 +62,10 @@ class Profile:
         """How many rows have the tag, how many values it has (at least, past a limit), and the most frequent of them."""
         counts, more = self._tags[name], self._more[name]
         top = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))[:SHOWN]
+        types = sorted(self._types[name] - {"NoneType"})
         told = {
             "rows": counts.total() + more,
+            "types": types,
             "distinct": len(counts),
             "top": [[value[:80], count] for value, count in top],
         }
