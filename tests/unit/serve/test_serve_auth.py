@@ -148,27 +148,3 @@ def test_wrong_keys_do_not_fill_the_memory() -> None:
         assert len(lookups.ring._known) <= 5001
 
     asyncio.run(main())
-
-
-def test_requests_a_minute_refill_evenly_and_are_counted_by_key() -> None:
-    now = 0.0
-    limits = Limits(GatewaySettings(requests_per_minute=2), time=lambda: now)
-    memory = MemoryGateway()
-    first, second = memory.add_key("a"), memory.add_key("b")
-
-    def let_in(key: Key) -> int:
-        """0, or in how many seconds to come again."""
-        try:
-            limits.enter(key)
-            limits.leave()
-        except ApiError as error:
-            return int(dict(error.headers)[b"retry-after"]) if error.status == 429 else -1
-        return 0
-
-    assert [let_in(first), let_in(first), let_in(first)] == [0, 0, 30]
-    assert let_in(second) == 0
-    now = 15.0
-    assert let_in(first) == 16
-    now = 30.0
-    assert [let_in(first), let_in(first)] == [0, 30]
-    assert limits.under_way == 0

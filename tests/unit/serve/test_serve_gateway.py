@@ -309,25 +309,6 @@ def test_limits_of_the_endpoint_are_kept() -> None:
     assert ask(CHAT, chat("x" * 500), max_body_bytes=400).status == 413
 
 
-def test_a_body_that_hides_its_length_is_cut_off_too() -> None:
-    async def act(caller: Caller, memory: MemoryGateway, gateway: Gateway) -> None:
-        parts = [{"type": "http.request", "body": b"x" * 300, "more_body": True}] * 3
-        sent: list[Any] = []
-
-        async def receive() -> Any:
-            return parts.pop()
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        headers = [(b"authorization", f"Bearer {KEY}".encode())]
-        await caller._app({"type": "http", "method": "POST", "path": CHAT, "headers": headers}, receive, send)
-        assert sent[0]["status"] == 413
-        assert len(parts) == 1
-
-    serve(act, max_body_bytes=400)
-
-
 @pytest.mark.parametrize("model", ["words", "words@1"])
 def test_the_model_goes_by_its_name_or_by_the_version_in_force(model: str) -> None:
     assert ask(CHAT, chat() | {"model": model}).status == 200

@@ -26,12 +26,14 @@ class KeyRing:
         hash: Callable[[str], str],
         *,
         clock: Clock,
+        endpoint: str = "",
         seconds: float = 1.0,
         time: Callable[[], float] = time.monotonic,
     ) -> None:
         self._find = find
         self._hash = hash
         self._clock = clock
+        self._endpoint = endpoint
         self._seconds = seconds
         self._time = time
         self._known: OrderedDict[str, tuple[float, Key | None]] = OrderedDict()
@@ -48,8 +50,10 @@ class KeyRing:
         """The key with this secret. `Unauthenticated` if there is none; `Refused` if it does not open this."""
         key = await self._look_up(self._hash(secret))
         now = self._clock.now()
-        if key is None or not any(key.opens(each, now) for each in Scope):
+        if key is None or not key.alive(now):
             raise Unauthenticated("this API key is not valid")
+        if key.terms.endpoints and self._endpoint not in key.terms.endpoints:
+            raise Refused("this API key does not open this endpoint")
         if not key.opens(scope, now):
             raise Refused(f"this API key has no scope {scope}")
         return key

@@ -259,7 +259,9 @@ class Connection(asyncio.Protocol):
             self._write(b"0\r\n\r\n")
 
     def drain(self) -> Awaitable[None] | None:
-        """What to wait for before more is sent."""
+        """What to wait for before more is sent. Raises `Gone`."""
+        if self._transport is None or self._transport.is_closing():
+            raise Gone(_GONE)
         return self._drained
 
     def cut(self) -> None:
@@ -280,9 +282,9 @@ class Connection(asyncio.Protocol):
         asked, self._asked = self._asked, None
         self._task = self._exchange = None
         self.since = self._loop.time()
+        failed = task.cancelled() or task.exception() is not None  # as when the caller went away
         if self._transport is None:
             return
-        failed = task.cancelled() or task.exception() is not None
         if failed or not self._complete or asked is None or not asked.keep_alive or self._server.closing:
             self._transport.close()
             return

@@ -72,7 +72,7 @@ def assemble(options: GatewayOptions, ports: Ports) -> Gateway:
         ports=ports,
         metrics=metrics,
         follower=Follower(ports, metrics),
-        keys=KeyRing(ports.find_key, ports.hash_key, clock=ports.clock),
+        keys=KeyRing(ports.find_key, ports.hash_key, clock=ports.clock, endpoint=options.endpoint),
         limits=Limits(options.settings),
         deadlines=Deadlines(options.settings.request_seconds),
         callers=Callers(sticky=options.sticky),
