@@ -99,7 +99,7 @@ def _prepare_sqlite(connection: object, _entry: ConnectionPoolEntry) -> None:
     cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")  # counts only while the file is empty
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA synchronous = NORMAL")  # traces may be lost with the power; the file stays whole
-    cursor.execute("PRAGMA cache_size = -65536")
+    cursor.execute("PRAGMA cache_size = -8192")
     cursor.close()
 
 
