@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kedge.app import data
 from kedge.app.project import Project
 from kedge.app.question import asked
+from kedge.app.steps.evaluate import read_spec
 from kedge.core.dataset import Row
 from kedge.core.errors import Invalid
 from kedge.core.rollout import RolloutPlan
@@ -34,15 +35,12 @@ def judges(project: Project, plan: RolloutPlan, bundle: str) -> dict[str, Judge]
     known = catalogue("scorer", "kedge.scorers")
     prompt = read_bundle(project.blobs, bundle).prompt
     targets = _targets(project, plan.targets, prompt)
-    scorers = [scorer for spec in plan.quality for scorer in _make(known.get(_spec(spec).name), _spec(spec))]
+    specs = [read_spec(given) for given in plan.quality]
+    scorers = [scorer for spec in specs for scorer in _make(known.get(spec.name), spec)]
     found = {scorer.name: _judge(scorer, targets) for scorer in scorers}
     if len(found) < len(scorers):
         raise Invalid("a scorer is named twice in a rollout's quality")
     return found
-
-
-def _spec(given: str | Spec) -> Spec:
-    return Spec(name=given) if isinstance(given, str) else given
 
 
 def _make(maker: Callable[..., Scorer | Sequence[Scorer]], spec: Spec) -> Sequence[Scorer]:

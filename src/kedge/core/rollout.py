@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from kedge.core.errors import Invalid
 from kedge.core.release import Role
-from kedge.core.spec import Spec
 
 _DURATION: Final = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|h|d)")
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -86,7 +85,7 @@ class Margins:
 class RolloutPlan:
     """`[endpoints.NAME.rollout]`: the steps, and what is watched meanwhile.
 
-    `quality` names scorers that judge live answers; where `targets` names a dataset, a request whose input is one of
+    `quality` names scorers that judge live answers, as a gate's evaluation does; where `targets` names a dataset, a request whose input is one of
     its rows is judged against the row's target. `feedback` is the name under which callers say how good an answer was.
     `errors` watches how often the endpoint is at fault, `latency` a quantile of the time an answer takes (0: none), and
     `cost` what answers cost: money where traces have it, else tokens. The probability that a bundle no worse than the
@@ -96,7 +95,7 @@ class RolloutPlan:
     """
 
     steps: tuple[RolloutStep, ...]
-    quality: tuple[str | Spec, ...] = ()
+    quality: tuple[str | Mapping[str, Any], ...] = ()
     targets: str = ""
     feedback: str = ""
     errors: bool = True

@@ -9,14 +9,13 @@ import pytest
 from kedge.config import list_settings, load_config
 from kedge.core.errors import Invalid
 from kedge.core.release import Role
-from kedge.core.spec import Spec
 
 PLAN = """[endpoints.api]
 model = "m"
 
 [endpoints.api.rollout]
 steps = [{ role = "shadow", hold = "10m" }, { share = 0.05, hold = "1h", min_answers = 50 }]
-quality = ["valid_json", { name = "regex", args = { pattern = "a" } }]
+quality = ["valid_json", { name = "regex", pattern = "a" }]
 margins = { quality = 0.03 }
 """
 
@@ -33,7 +32,7 @@ def test_a_plan_is_read(tmp_path: Path) -> None:
         (Role.SHADOW, 1.0, 600.0, 0),
         (Role.CANARY, 0.05, 3600.0, 50),
     ]
-    assert plan.quality == ("valid_json", Spec(name="regex", args={"pattern": "a"}))
+    assert plan.quality == ("valid_json", {"name": "regex", "pattern": "a"})
     assert (plan.margins.quality, plan.margins.errors, plan.alpha) == (0.03, 0.02, 0.05)
 
 

@@ -11,12 +11,11 @@ from kedge.core.errors import Conflict, NotFound
 from kedge.core.ledger import Ledger
 from kedge.core.release import Endpoint, Role
 from kedge.core.rollout import Reading, Rollout, RolloutEvent, RolloutPlan, RolloutState, RolloutStep, Standing
-from kedge.core.spec import Spec
 from kedge.testing.ledger.make import at, make_digest
 
 PLAN = RolloutPlan(
     steps=(RolloutStep(role=Role.SHADOW, hold="10m"), RolloutStep(share=0.05, hold="1h", min_answers=100)),
-    quality=("valid_json", Spec(name="regex", args={"pattern": "a+"})),
+    quality=("valid_json", {"name": "regex", "pattern": "a+"}),
 )
 
 
