@@ -26,7 +26,7 @@ from kedge.core.release import Role
 from kedge.core.rollout import Rollout, RolloutPlan, RolloutStep
 from kedge.core.trace import Trace
 from kedge.deploy.judge import Action, judge
-from kedge.monitor.compare import Comparison
+from kedge.monitor.compare import Comparison, each
 
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -112,7 +112,7 @@ def play(cell: Cell, seed: int) -> Outcome:
     """One run, up to the withdrawal or the last answer."""
     draw = random.Random(f"{cell} {seed}")
     rollout = make_rollout(cell.share)
-    comparison = Comparison(rollout, {"exact_match": lambda trace: float(trace.answer == "right")})
+    comparison = Comparison(rollout, {"exact_match": each(lambda trace: float(trace.answer == "right"))})
     right = {Role.CANARY: cell.base - cell.effect, Role.STABLE: cell.base}
     bad = 0
     for _ in range(cell.answers):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
 from kedge.app import data
 from kedge.app.project import Project
 from kedge.app.question import asked
-from kedge.app.steps.evaluate import read_spec
+from kedge.app.work.makers import make_means, make_scorers
 from kedge.core.dataset import Row
-from kedge.core.errors import Invalid
+from kedge.core.errors import Invalid, KedgeError
+from kedge.core.ports import Silent
 from kedge.core.rollout import RolloutPlan
-from kedge.core.spec import Spec
 from kedge.core.trace import Trace
 from kedge.data.read import read_rows
 from kedge.evaluate.types import Answer, Case, Scorer
 from kedge.monitor.compare import Judge
-from kedge.plugins import catalogue
 from kedge.registry.bundle import read_bundle
+
+logger = logging.getLogger(__name__)
 
 Targets = Mapping[bytes, str]
 
@@ -32,47 +34,54 @@ def judges(project: Project, plan: RolloutPlan, bundle: str) -> dict[str, Judge]
             "quality cannot be judged while traces hold no texts",
             hint="set gateway.trace_content = true, or leave quality out of the rollout",
         )
-    known = catalogue("scorer", "kedge.scorers")
-    prompt = read_bundle(project.blobs, bundle).prompt
-    targets = _targets(project, plan.targets, prompt)
-    specs = [read_spec(given) for given in plan.quality]
-    scorers = [scorer for spec in specs for scorer in _make(known.get(spec.name), spec)]
+    scorers = make_scorers(plan.quality, make_means(project.root, Silent()))
+    for scorer in scorers:
+        _check(scorer)
+    targets = _targets(project, plan.targets, read_bundle(project.blobs, bundle).prompt)
     found = {scorer.name: _judge(scorer, targets) for scorer in scorers}
     if len(found) < len(scorers):
         raise Invalid("a scorer is named twice in a rollout's quality")
     return found
 
 
-def _make(maker: Callable[..., Scorer | Sequence[Scorer]], spec: Spec) -> Sequence[Scorer]:
-    try:
-        made = maker(**spec.args)
-    except TypeError as error:
-        raise Invalid(f"scorer {spec.name}: {error}", address=spec.name) from error
-    scorers = [made] if isinstance(made, Scorer) else list(made)
-    for scorer in scorers:
-        graded = scorer.binary or scorer.bounds == (0.0, 1.0)
-        if not graded or scorer.likelihood or scorer.confidence or scorer.corpus or scorer.total:
-            raise Invalid(
-                f"scorer {scorer.name} cannot judge one live answer between 0 and 1",
-                address=spec.name,
-                hint="use one that is right or wrong for each answer, as valid_json or exact_match",
-            )
-    return scorers
+def _check(scorer: Scorer) -> None:
+    graded = scorer.binary or scorer.bounds == (0.0, 1.0)
+    whole = scorer.likelihood or scorer.confidence or scorer.corpus or scorer.total or scorer.prepare
+    if not graded or whole:
+        raise Invalid(
+            f"scorer {scorer.name} cannot judge one live answer between 0 and 1",
+            address=scorer.name,
+            hint="use one that is right or wrong for each answer, as valid_json or exact_match",
+        )
 
 
 def _judge(scorer: Scorer, targets: Targets) -> Judge:
-    def judge(trace: Trace) -> float | None:
-        words = asked(trace)
-        target = targets.get(_key(words), "")
-        if targets and not target:
-            return None
-        row = Row(id=trace.id, input=words, target=target, source=f"trace:{trace.id}")
-        case = Case(row=row, answer=Answer(text=trace.answer, tokens=trace.completion_tokens))
-        scores = scorer.many([case])[0] if scorer.many is not None else scorer.score(case)
-        score = scores.get(scorer.column)
-        return None if score is None else 1.0 - score if scorer.lower else score
+    """A scorer as a judge of live answers; one that scores many at once asks somebody else, which costs."""
 
-    return judge
+    def score(traces: Sequence[Trace]) -> list[float | None]:
+        cases = [_case(trace, targets) for trace in traces]
+        wanted = [case for case in cases if case.row.target or not targets]
+        scores = dict(zip((case.row.id for case in wanted), _scores(scorer, wanted), strict=True))
+        return [scores.get(trace.id) for trace in traces]
+
+    return Judge(score=score, costly=scorer.many is not None)
+
+
+def _case(trace: Trace, targets: Targets) -> Case:
+    words = asked(trace)
+    row = Row(id=trace.id, input=words, target=targets.get(_key(words), ""), source=f"trace:{trace.id}")
+    return Case(row=row, answer=Answer(text=trace.answer, tokens=trace.completion_tokens))
+
+
+def _scores(scorer: Scorer, cases: Sequence[Case]) -> list[float | None]:
+    """The score of each case. A judge that does not answer has nothing to say, and what else is watched goes on."""
+    try:
+        said = scorer.many(cases) if scorer.many is not None and cases else [scorer.score(case) for case in cases]
+    except KedgeError as error:
+        logger.warning("live answers were not judged", extra={"scorer": scorer.name, "error": error.message})
+        return [None] * len(cases)
+    scores = [each.get(scorer.column) for each in said]
+    return [1.0 - score if score is not None and scorer.lower else score for score in scores]
 
 
 def _targets(project: Project, dataset: str, prompt: str) -> dict[bytes, str]:

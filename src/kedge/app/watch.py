@@ -119,8 +119,7 @@ class Evidence:
         """Take in the traces and the feedback since the last time."""
         endpoint = self._rollout.endpoint
         while traces := self._project.traces.after(self._traces, endpoint=endpoint, limit=MANY):
-            for trace in traces:
-                self.comparison.take(trace.value)
+            self.comparison.take(*(trace.value for trace in traces))
             self._traces = traces[-1].number
         while self._rollout.plan.feedback and (
             voices := self._project.feedback.after(self._voices, endpoint=endpoint, limit=MANY)

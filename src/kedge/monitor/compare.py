@@ -9,7 +9,7 @@ alpha. That it is fine needs every measure to say so, which costs no division.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kedge.core.release import Role
@@ -19,9 +19,6 @@ from kedge.monitor.price import price
 from kedge.statistics.quantiles import QuantileRatio
 from kedge.statistics.sequential import Difference
 
-Judge = Callable[[Trace], float | None]
-"""The score of one answer from 0 (bad) to 1 (good), or None where there is nothing to say."""
-
 KEPT = 5  # traces that are named as speaking against the new bundle
 LEARNED = 50  # answers of the stable bundle that its usual cost is taken from, where none was known before
 CUT = 4.0  # what costs more than this many times the usual counts as that
@@ -30,6 +27,20 @@ FEEDBACK = "feedback"
 ERRORS = "errors"
 LATENCY = "latency"
 COST = "cost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """Scores answers from 0 (bad) to 1 (good), or says nothing (None). A `costly` one is asked about as many answers of
+    the stable bundle as of the new one, not about all."""
+
+    score: Callable[[Sequence[Trace]], Sequence[float | None]]
+    costly: bool = False
+
+
+def each(score: Callable[[Trace], float | None]) -> Judge:
+    """A judge that looks at one answer at a time."""
+    return Judge(score=lambda traces: [score(trace) for trace in traces])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -115,12 +126,26 @@ class Comparison:
         if LATENCY in self._measures:
             self._measures[LATENCY] = _latency(rollout, len(self._measures))
 
-    def take(self, trace: Trace) -> None:
-        """One answer. What did not go through an engine, or was the caller's fault, says nothing of a bundle."""
-        arm = self._arm(trace)
+    def take(self, *traces: Trace) -> None:
+        """Answers, in their order. What no engine gave, or was the caller's fault, says nothing of a bundle."""
+        counted = [(trace, arm) for trace in traces if (arm := self._arm(trace)) is not None]
+        scores = {name: self._judge(judge, counted) for name, judge in self._judges.items()}
+        for trace, arm in counted:
+            self._take(trace, arm, {name: said.get(trace.id) for name, said in scores.items()})
+
+    def _judge(self, judge: Judge, counted: Sequence[tuple[Trace, Role]]) -> dict[str, float | None]:
+        """The scores of what was answered, by trace."""
+        asked = [trace for trace, arm in counted if trace.status == 200 and self._is_asked(judge, trace, arm)]
+        return dict(zip((trace.id for trace in asked), judge.score(asked), strict=True)) if asked else {}
+
+    def _is_asked(self, judge: Judge, trace: Trace, arm: Role) -> bool:
+        if not judge.costly or arm is Role.CANARY or self._new_role is Role.SHADOW:
+            return True
+        part = self._rollout.here.part
+        return int(trace.id[:8], 16) / 16**8 * (1 - part) < part
+
+    def _take(self, trace: Trace, arm: Role, scores: Mapping[str, float | None]) -> None:
         failed = trace.status >= 500
-        if arm is None or trace.cache or (trace.status != 200 and not failed):
-            return
         now = trace.at >= self._rollout.step_at.timestamp()
         self.answers += now and arm is Role.CANARY
         self._note(ERRORS, arm, float(failed), trace, bad=failed)
@@ -129,8 +154,7 @@ class Comparison:
         if now:
             self._note(LATENCY, arm, trace.latency_ms, trace, bad=False)
         self._spend(arm, trace)
-        for name, judge in self._judges.items():
-            score = judge(trace)
+        for name, score in scores.items():
             if score is not None:
                 self._note(name, arm, score, trace, bad=score < 0.5)
 
@@ -152,6 +176,8 @@ class Comparison:
         return tuple(measure.read(alpha) for measure in self._measures.values())
 
     def _arm(self, trace: Trace) -> Role | None:
+        if trace.cache or not (trace.status == 200 or trace.status >= 500):
+            return None
         if trace.role == Role.STABLE and trace.bundle == self._rollout.before_bundle:
             return Role.STABLE
         return Role.CANARY if trace.role == self._new_role and trace.bundle == self._rollout.bundle else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from kedge.core.release import Role
 from kedge.core.rollout import Reading, Rollout, RolloutPlan, RolloutStep, Standing
 from kedge.core.trace import Feedback, Trace
-from kedge.monitor.compare import Comparison
+from kedge.monitor.compare import Comparison, Judge, each
 from kedge.monitor.price import price
 
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -90,7 +91,7 @@ def test_a_limit_that_is_not_watched_does_no_harm() -> None:
 
 
 def test_what_is_not_answered_has_no_quality() -> None:
-    comparison = Comparison(make_rollout(quality=("exact_match",)), {"exact_match": is_right})
+    comparison = Comparison(make_rollout(quality=("exact_match",)), {"exact_match": each(is_right)})
     for _ in range(40):
         comparison.take(make_trace("stable"))
         comparison.take(make_trace("canary", status=500, answer="", error="no"))
@@ -99,11 +100,29 @@ def test_what_is_not_answered_has_no_quality() -> None:
 
 
 def test_a_judge_without_a_word_says_nothing() -> None:
-    comparison = Comparison(make_rollout(quality=("judge",)), {"judge": lambda trace: None})
+    comparison = Comparison(make_rollout(quality=("judge",)), {"judge": each(lambda trace: None)})
     for _ in range(10):
         comparison.take(make_trace("stable"))
         comparison.take(make_trace("canary"))
     assert read(comparison, "judge").text == "judge: nothing to compare yet"
+
+
+def test_a_costly_judge_is_asked_about_as_many_answers_of_either_bundle() -> None:
+    asked: list[Trace] = []
+
+    def ask(traces: Sequence[Trace]) -> list[float | None]:
+        asked.extend(traces)
+        return [1.0] * len(traces)
+
+    draw = random.Random(5)
+    roles = ["canary" if draw.random() < 0.1 else "stable" for _ in range(2000)]
+    traces = [make_trace(role, id=f"{draw.getrandbits(128):032x}") for role in roles]
+    rollout = make_rollout(steps=(RolloutStep(share=0.1),), quality=("judge",), errors=False)
+    comparison = Comparison(rollout, {"judge": Judge(score=ask, costly=True)})
+    comparison.take(*traces)
+    assert [trace for trace in asked if trace.role == "canary"] == [t for t in traces if t.role == "canary"]
+    assert sum(trace.role == "stable" for trace in asked) == pytest.approx(roles.count("canary"), rel=0.3)
+    assert read(comparison, "judge").new_answers >= roles.count("canary") - 64
 
 
 def test_the_usual_cost_is_learned_from_the_stable_bundle_where_it_is_not_known() -> None:
@@ -187,7 +206,7 @@ def test_the_evidence_stays_while_the_share_grows_and_the_step_counts_anew() -> 
 def play(seed: int, *, effect: float, answers: int) -> tuple[bool, int]:
     """One run with a look after every answer: whether the canary is found worse, and how many bad ones it gave."""
     draw = random.Random(seed)
-    comparison = Comparison(make_rollout(quality=("exact_match",), errors=False), {"exact_match": is_right})
+    comparison = Comparison(make_rollout(quality=("exact_match",), errors=False), {"exact_match": each(is_right)})
     bad = 0
     for _ in range(answers):
         role = "canary" if draw.random() < 0.5 else "stable"
