@@ -17,9 +17,10 @@ from kedge.app.aliases import resolve
 from kedge.app.project import Project
 from kedge.app.runs import run_one
 from kedge.app.status import alive
-from kedge.app.steps.evaluate import EvaluateOptions, RemoteOptions
+from kedge.app.steps.evaluate import EvaluateOptions, RemoteOptions, read_spec
 from kedge.app.steps.harness import HarnessOptions
 from kedge.core.artifact import ArtifactKind
+from kedge.core.catalogue import nearest
 from kedge.core.errors import Invalid, KedgeError, NotFound, Unavailable
 from kedge.core.evaluation import CaseResult, Evaluation, MetricResult
 from kedge.core.hashing import digest_of
@@ -31,6 +32,7 @@ from kedge.core.spec import Spec, to_plain
 from kedge.core.toml import find_unknown
 from kedge.evaluate.report import read_cases, read_evaluation, write_evaluation
 from kedge.pipeline.types import Stage, StageState
+from kedge.plugins import catalogue
 
 SILENT = Silent()
 KEY = "env:KEDGE_KEY"
@@ -73,6 +75,7 @@ def evaluate(
     It is recorded as a run of step `evaluate`; one that is known is not made again unless `force`d, and answers that are
     kept are not asked for again. `NotFound`; `Invalid`; `Failed`.
     """
+    _check_names(options)
     subject = _subject(project, what, options.remote)
     inputs = {"dataset": data.resolve(project, dataset).digest}
     if subject.remote is None:
@@ -257,6 +260,19 @@ def _endpoint(project: Project, name: str, remote: RemoteOptions | None) -> Remo
         key=given.key or KEY,
         revision=stable.bundle if stable else "",
     )
+
+
+def _check_names(options: EvaluateOptions) -> None:
+    """Find a misspelt name before anything is started."""
+    for kind, group, given in (
+        ("scorer", "kedge.scorers", options.scorers),
+        ("baseline", "kedge.baselines", options.baselines),
+        ("perturbation", "kedge.perturbations", options.perturb),
+    ):
+        known = catalogue(kind, group).names()
+        for name in (read_spec(each).name for each in given):
+            if name not in known:
+                raise NotFound(f"no {kind} is called {name!r}", address=name, hint=nearest(name, known))
 
 
 def _view(

@@ -63,8 +63,11 @@ def _load(context: StepContext, options: HarnessOptions) -> Any:
     np.random.seed(_SEED)  # the harness draws from it
     include = str((context.root / options.include).resolve()) if options.include else None
     context.progress.start(None, "reading tasks")
-    manager = TaskManager(include_path=include)
-    unknown = [task for task in options.tasks if not manager.match_tasks([task]) and not task.endswith(".yaml")]
+    manager = TaskManager(include_path=include, include_defaults=include is None)
+    unknown = _unknown(manager, options)
+    if unknown and include is not None:  # the harness' own thousands are read only where one of them is meant
+        manager = TaskManager(include_path=include)
+        unknown = _unknown(manager, options)
     if unknown:
         raise Invalid(
             f"lm-evaluation-harness has no task {unknown[0]!r}",
@@ -79,6 +82,10 @@ def _load(context: StepContext, options: HarnessOptions) -> Any:
             task.set_config(key="num_fewshot", value=0)
         task.set_fewshot_seed(seed=_SEED)
     return loaded
+
+
+def _unknown(manager: Any, options: HarnessOptions) -> list[str]:
+    return [task for task in options.tasks if not manager.match_tasks([task]) and not task.endswith(".yaml")]
 
 
 class EngineLM(LM):  # type: ignore[misc]  # the harness is not typed
