@@ -16,9 +16,9 @@ from kedge.data.duplicates import signature_stage
 from kedge.data.ingest import Mapper, ingest
 from kedge.data.normalise import normalise_stage
 from kedge.data.packs import prune
+from kedge.data.policy import policy_stage
 from kedge.data.quality.judge import NOTHING, judge_rows
 from kedge.data.quality.stage import count_stage
-from kedge.data.policy import policy_stage
 from kedge.data.store import store
 from kedge.data.types import BuildRequest, BuildResult, StageSpec
 
@@ -60,6 +60,12 @@ def _policy(request: BuildRequest) -> tuple[StageSpec, ...]:
     return (policy_stage(request.policy),) if request.policy.says_something else ()
 
 
+def _args(stage: StageSpec) -> Any:
+    """The options of a stage, without where its files lie on this machine."""
+    plain = to_plain(stage.options)
+    return {name: value for name, value in plain.items() if name != "local"} if isinstance(plain, dict) else plain
+
+
 def recipe(request: BuildRequest) -> Mapping[str, Any]:
     """How the dataset is made, without where its files lie on this machine."""
     sources = []
@@ -69,7 +75,7 @@ def recipe(request: BuildRequest) -> Mapping[str, Any]:
         rights = {"rights": dict(bound.rights)} if bound.rights else {}
         sources.append({"name": bound.source.name, "args": options, **rights})
     steps = {name: to_plain(getattr(request, name)) for name in ("normalise", "duplicates", "split")}
-    stages = [{"name": stage.name, "args": to_plain(stage.options)} for stage in request.stages]
+    stages = [{"name": stage.name, "args": _args(stage)} for stage in request.stages]
     policy = {"policy": to_plain(request.policy)} if request.policy.says_something else {}
     quality = {"quality": to_plain(request.quality)} if request.quality else {}
     return {"sources": sources, **steps, **policy, **({"stages": stages} if stages else {}), **quality}

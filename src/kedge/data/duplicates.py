@@ -120,7 +120,11 @@ def _minima(column: pa.Array) -> NDArray[np.uint32]:
 
 
 def _join(
-    rows: StoredRows, kept: NDArray[np.int64], roots: NDArray[np.int64], pairs: NDArray[np.int64], options: DuplicateOptions
+    rows: StoredRows,
+    kept: NDArray[np.int64],
+    roots: NDArray[np.int64],
+    pairs: NDArray[np.int64],
+    options: DuplicateOptions,
 ) -> None:
     """Connect those of the pairs that are near; what is connected already is not looked at."""
     settled = _settled(roots)

@@ -25,6 +25,8 @@ from kedge.data.digests import binary_column, from_hex
 from kedge.data.divide import Divided, tell
 from kedge.data.locate import SUFFIX, encode_ids
 from kedge.data.packs import PackedRows
+from kedge.data.privacy.index import SUBJECTS, encode_subjects, fill_vault
+from kedge.data.privacy.stage import PRIVACY
 from kedge.data.profile import Profile
 from kedge.data.read import REJECTS, read_dataset
 from kedge.data.segments import BODY, MEDIA_TYPE, ROWS, WRITERS, RejectWriter, SegmentWriter
@@ -95,6 +97,7 @@ def store(
     )
     _write_fresh(request, rows, divided, stored, folder=folder, blobs=blobs)
     progress.advance(len(divided.kept))
+    subjects, found = _subjects(request, rows, divided)
     manifest = DatasetManifest(
         name=request.name,
         rows=len(divided.kept),
@@ -102,7 +105,7 @@ def store(
         segments=tuple(stored.segments),
         recipe=recipe,
         parent=request.parent,
-        profile={**_profile(rows, divided), "quarantined": quarantined},
+        profile={**_profile(rows, divided), "quarantined": quarantined, **found},
         rejects=reasons,
     )
     files: dict[str, Path | bytes | Blob] = {
@@ -111,10 +114,23 @@ def store(
     }
     files |= {f"{title}{SUFFIX}": blob for title, blob in stored.ids.items()}
     files |= {f"{MEDIA}{name}": path for name, path in rows.media().items()}
+    files |= subjects
     files[REJECTS] = rejects
     artifact = write_artifact(blobs, ArtifactKind.DATASET, msgspec.to_builtins(manifest), files)
     rejects.unlink()
     return BuildResult(artifact=artifact, manifest=manifest)
+
+
+def _subjects(
+    request: BuildRequest, rows: PackedRows, divided: Divided
+) -> tuple[Mapping[str, bytes], Mapping[str, Any]]:
+    """The index of what names a person, and how often each kind was found; nothing if nothing was looked for."""
+    if not any(stage.name == PRIVACY for stage in request.stages) or not len(rows):
+        return {}, {}
+    index, found = encode_subjects(rows, divided.kept)
+    if request.vault:
+        fill_vault(Path(request.vault), rows, divided.kept)
+    return {SUBJECTS: index}, {"private": found}
 
 
 def _records(rows: PackedRows, divided: Divided) -> Records:

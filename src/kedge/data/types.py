@@ -171,6 +171,7 @@ class BuildRequest:
     policy: PolicyOptions = field(default_factory=PolicyOptions)
     stages: tuple[StageSpec, ...] = ()
     quality: QualityOptions | None = None
+    vault: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,21 @@ from kedge.core.catalogue import Catalogue, nearest
 from kedge.core.errors import Invalid
 from kedge.core.hashing import digest_of
 from kedge.core.step import Step
+from kedge.data.clean.types import CleanOptions, OverlapOptions
+from kedge.data.contract_types import ContractOptions
 from kedge.data.fingerprint import fingerprint
 from kedge.data.policy import RIGHTS
-from kedge.data.types import BoundSource, DuplicateOptions, NormaliseOptions, PolicyOptions, Source, SplitOptions
+from kedge.data.privacy.types import PrivacyOptions
+from kedge.data.quality.types import QualityOptions
+from kedge.data.types import (
+    BoundSource,
+    DuplicateOptions,
+    NormaliseOptions,
+    PolicyOptions,
+    Source,
+    SourceFile,
+    SplitOptions,
+)
 from kedge.plugins import catalogue
 
 
@@ -31,6 +43,9 @@ class DatasetOptions:
 
     `name` is the dataset's ("" = the stage's). `parent` is the digest of the version that this one replaces: rows that
     it has in place are not stored again. Without `allow_empty`, a dataset without a row is an error.
+
+    In this order, where they are given: `clean` repairs texts, `privacy` looks for what names a person, `overlap` keeps
+    the texts of an evaluation out, `contract` holds rows to rules, and `quality` counts what texts are judged by.
     """
 
     source: Mapping[str, Any] | tuple[Mapping[str, Any], ...]
@@ -40,6 +55,11 @@ class DatasetOptions:
     split: SplitOptions = field(default_factory=SplitOptions)
     parent: str = ""
     policy: PolicyOptions = field(default_factory=PolicyOptions)
+    clean: CleanOptions | None = None
+    privacy: PrivacyOptions | None = None
+    overlap: OverlapOptions | None = None
+    contract: ContractOptions | None = None
+    quality: QualityOptions | None = None
     allow_empty: bool = False
 
     def __post_init__(self) -> None:
@@ -83,6 +103,8 @@ def digest_files(options: DatasetOptions, root: Path) -> str:
     remembered = hashlib.sha256(repr(options.source).encode()).hexdigest()[:16]
     sources = bind_sources(options)
     files = [file for bound in sources for file in bound.find(root)]
+    against = options.overlap.against if options.overlap else ()
+    files += [SourceFile(path=root / place, label=place) for place in against if not place.startswith("sha256:")]
     content = fingerprint(files, root / STATE / "cache" / "files" / f"{remembered}.json")
     return digest_of([[bound.source.read for bound in sources], content])
 
@@ -106,6 +128,20 @@ _ROOM += (
     "store",
 )
 _ROOM += ("strict", "tags", "types")
+_ROOM += ("clean", "columns", "contract", "contract_types", "overlap", "privacy", "quality")
+_TEXT = (
+    "checksums",
+    "compiled",
+    "domains",
+    "identifiers",
+    "minhash",
+    "national",
+    "ragged",
+    "secrets",
+    "shingles",
+    "spans",
+)
+_TEXT += ("unicode",)
 
 STEP = Step(
     name="dataset",
@@ -113,11 +149,12 @@ STEP = Step(
     work="kedge.app.work.dataset:work",
     outputs={"dataset": ArtifactKind.DATASET},
     code=(
+        "kedge.app.work.cleaning",
         "kedge.app.work.dataset",
         *(f"kedge.data.{name}" for name in _ROOM),
-        *(f"kedge.text.{name}" for name in ("minhash", "ragged", "shingles", "unicode")),
+        *(f"kedge.text.{name}" for name in _TEXT),
     ),
-    packages=("numpy", "pyarrow"),
+    packages=("ftfy", "numba", "numpy", "py3langid", "pyarrow", "selectolax"),
     outside=digest_files,
     summary="Read raw files, clean them, and divide them so that nothing leaks.",
 )

@@ -28,7 +28,9 @@ NOTHING = Judged(np.empty(0, dtype=np.int64), (), ())
 
 def judge_rows(rows: StoredRows, options: QualityOptions) -> Judged:
     """What the rules drop of all rows, each by the first rule that does."""
-    names = sorted({name for each in options.rules for rule in RULES[each] for name in rule.reads} | {"chars", "newlines"})
+    names = sorted(
+        {name for each in options.rules for rule in RULES[each] for name in rule.reads} | {"chars", "newlines"}
+    )
     at, found, reasons, details = 0, [], [], []
     if options.rules:
         for batch in rows.scan([PREFIX + name for name in names]):

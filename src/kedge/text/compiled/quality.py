@@ -46,7 +46,14 @@ _LOREM = np.frombuffer(b"lorem ipsum", dtype=np.uint8)
 _JAVASCRIPT = np.frombuffer(b"javascript", dtype=np.uint8)
 _POLICIES = tuple(
     np.frombuffer(phrase, dtype=np.uint8)
-    for phrase in (b"terms of use", b"privacy policy", b"cookie policy", b"uses cookies", b"use of cookies", b"use cookies")
+    for phrase in (
+        b"terms of use",
+        b"privacy policy",
+        b"cookie policy",
+        b"uses cookies",
+        b"use of cookies",
+        b"use cookies",
+    )
 )
 _EDIT = np.frombuffer(b"[edit]", dtype=np.uint8)
 _NEEDED = np.frombuffer(b"[citation needed]", dtype=np.uint8)

@@ -6,16 +6,14 @@ is known (`special`); an address on the web stays whole; the rest is cut at join
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from kedge.text.compiled.jit import compiled
 from kedge.text.compiled.tables import (
     ALPHA,
-    BEGINS,
     BEFORE_DOT,
+    BEGINS,
     CURRENCY,
     DIGIT,
     GATE,
@@ -149,11 +147,7 @@ def suffix_length(text: Text, begin: int, end: int, rules: Rules) -> int:
             first -= 1
         if end - first > 1:
             length = end - first
-        elif before & BEFORE_DOT:
-            length = 1
-        elif end - begin > 2 and before & UPPER and text[1, end - 3] & UPPER:
-            length = 1
-        elif end - begin > 2 and text[0, end - 3] == 0xB0 and text[0, end - 2] in (70, 102, 67, 99, 75, 107):
+        elif before & BEFORE_DOT or (end - begin > 2 and before & UPPER and text[1, end - 3] & UPPER) or (end - begin > 2 and text[0, end - 3] == 0xB0 and text[0, end - 2] in (70, 102, 67, 99, 75, 107)):
             length = 1
     elif last == 43 and before & DIGIT:
         length = 1
@@ -342,9 +336,7 @@ def _cut_joints(text: Text, begin: int, end: int, cuts: Cuts, count: int) -> int
 
 
 @compiled
-def cut_stretch(
-    text: Text, begin: int, end: int, rules: Rules, cuts: Cuts, count: int
-) -> int:
+def cut_stretch(text: Text, begin: int, end: int, rules: Rules, cuts: Cuts, count: int) -> int:
     """The words of one stretch without blanks, appended to the `count` that are there; how many there are now."""
     first, depth, last = count, 0, -1
     entry = find(text, begin, end, rules, SPECIAL)
@@ -422,9 +414,7 @@ def _mended(text: Text, rules: Rules, cuts: Cuts, first: int, count: int) -> int
 
 
 @compiled
-def _put_together(
-    rules: Rules, cuts: Cuts, first: int, chosen: Places, size: Places
-) -> int:
+def _put_together(rules: Rules, cuts: Cuts, first: int, chosen: Places, size: Places) -> int:
     old_begins, old_ends = cuts[0, first : first + len(chosen)].copy(), cuts[1, first : first + len(chosen)].copy()
     count, i = first, 0
     while i < len(chosen):

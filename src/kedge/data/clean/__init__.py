@@ -1,0 +1,1 @@
+"""Makes readable text of what was read: broken encodings, HTML, boilerplate, language."""

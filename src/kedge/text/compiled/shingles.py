@@ -1,0 +1,146 @@
+"""Runs of words as numbers, their MinHash signatures and their similarity, as machine code.
+
+A word here is a run of letters and digits in small letters: punctuation, blanks and case make no difference. A text of
+fewer words than a shingle has is one shingle; one without a word is one shingle of its characters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kedge.text.compiled.jit import compiled
+from kedge.text.compiled.tables import ALNUM, load_tables
+from kedge.text.compiled.words import Kinds, Text, decode
+from kedge.text.ragged import Ragged, mixed
+
+Numbers = NDArray[np.uint64]
+
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_BASE = np.uint64(0xD6E8FEB86659FD93)
+
+
+def word_shingles(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> Ragged:
+    """The distinct shingles of each text of an Arrow column of strings, ascending within a text."""
+    tables, longest = load_tables(), int(np.diff(offsets).max(initial=0))
+    text, words = np.empty((2, longest + 1), dtype=np.uint32), np.empty(longest + 1, dtype=np.uint64)
+    starts = np.zeros(len(offsets), dtype=np.int64)
+    values = np.empty(int(offsets[-1] - offsets[0]) + len(offsets), dtype=np.uint64)
+    count = _shingle_all(data, offsets, width, (tables.kind, tables.lower), text, words, values, starts)
+    return Ragged(values[:count].copy(), starts)
+
+
+def word_signatures(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: int, hashes: int) -> NDArray[np.uint32]:
+    """One row of `hashes` minima for each text of an Arrow column of strings."""
+    tables, longest = load_tables(), int(np.diff(offsets).max(initial=0))
+    text, words = np.empty((2, longest + 1), dtype=np.uint32), np.empty(longest + 1, dtype=np.uint64)
+    drawn = mixed(np.arange(1, hashes + 1, dtype=np.uint64) * _FACTOR)
+    factors, terms = drawn.astype(np.uint32) | np.uint32(1), (drawn >> np.uint64(32)).astype(np.uint32)
+    result = np.empty((len(offsets) - 1, hashes), dtype=np.uint32)
+    _sign_all(data, offsets, width, (tables.kind, tables.lower), text, words, (factors, terms), result)
+    return result
+
+
+def similarities(sets: Ragged, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The exact Jaccard similarity of set `left[i]` and set `right[i]`; the members of a set are ascending."""
+    return _jaccard(sets.values, sets.starts, left, right)
+
+
+@compiled
+def _shingles_of(text: Text, size: int, width: int, lower: Kinds, words: Numbers, values: Numbers, count: int) -> int:
+    """Append the shingles of one text, with repeats; how many numbers there are then."""
+    found, at = 0, 0
+    while at < size:
+        while at < size and not text[1, at] & ALNUM:
+            at += 1
+        if at == size:
+            break
+        value = _FACTOR
+        while at < size and text[1, at] & ALNUM:
+            point = text[0, at]
+            value = (value ^ np.uint64(lower[point])) * _BASE
+            value ^= value >> np.uint64(29)
+            at += 1
+        words[found] = value
+        found += 1
+    if found == 0:
+        for i in range(size):
+            words[i] = np.uint64(text[0, i])
+        found, width = size, size
+    width = min(width, found)
+    for i in range(found - width + 1):
+        value = _FACTOR
+        for j in range(i, i + width):
+            value = (value ^ words[j]) * _BASE
+            value ^= value >> np.uint64(32)
+        values[count] = value
+        count += 1
+    return count
+
+
+@compiled
+def _shingle_all(  # noqa: PLR0913 - the arrays of a kernel
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    width: int,
+    tables: tuple[Kinds, Kinds],
+    text: Text,
+    words: Numbers,
+    values: Numbers,
+    starts: NDArray[np.int64],
+) -> int:
+    count = 0
+    for i in range(len(offsets) - 1):
+        size = decode(data, offsets[i], offsets[i + 1], tables[0], text)
+        first = count
+        last = _shingles_of(text, size, width, tables[1], words, values, first)
+        values[first:last].sort()
+        for at in range(first, last):
+            if at == first or values[at] != values[at - 1]:
+                values[count] = values[at]
+                count += 1
+        starts[i + 1] = count
+    return count
+
+
+@compiled
+def _sign_all(  # noqa: PLR0913 - the arrays of a kernel
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    width: int,
+    tables: tuple[Kinds, Kinds],
+    text: Text,
+    words: Numbers,
+    draws: tuple[NDArray[np.uint32], NDArray[np.uint32]],
+    result: NDArray[np.uint32],
+) -> None:
+    factors, terms = draws
+    values = np.empty(len(words) + 1, dtype=np.uint64)
+    for i in range(len(offsets) - 1):
+        size = decode(data, offsets[i], offsets[i + 1], tables[0], text)
+        count = _shingles_of(text, size, width, tables[1], words, values, 0)
+        row = result[i]
+        row[:] = np.uint32(0xFFFFFFFF)
+        for j in range(count):
+            value = np.uint32(values[j] >> np.uint64(32))
+            for k in range(len(row)):
+                drawn = np.uint32(value * factors[k] + terms[k])
+                row[k] = min(row[k], drawn)
+
+
+@compiled
+def _jaccard(
+    values: Numbers, starts: NDArray[np.int64], left: NDArray[np.int64], right: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    result = np.empty(len(left), dtype=np.float64)
+    for i in range(len(left)):
+        a, b = starts[left[i]], starts[right[i]]
+        end_a, end_b = starts[left[i] + 1], starts[right[i] + 1]
+        sizes, shared = end_a - a + end_b - b, 0
+        while a < end_a and b < end_b:
+            first, second = values[a], values[b]
+            shared += first == second
+            a += first <= second
+            b += second <= first
+        result[i] = shared / (sizes - shared) if sizes > shared else 1.0
+    return result
