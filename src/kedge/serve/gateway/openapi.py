@@ -94,7 +94,8 @@ def _answers(route: Described) -> Schema:
     headers = {"x-request-id": {"description": "Names the trace.", "schema": TEXT}}
     if route.bodies:
         headers["x-kedge-receipt"] = {"description": "The receipt.", "schema": TEXT}
-    content = {kind: {"schema": route.answer if kind == "application/json" else TEXT} for kind in route.kinds}
+    shapes = {"application/json": route.answer, "text/event-stream": an_object(data=TEXT)}  # of each event
+    content = {kind: {"schema": shapes.get(kind, TEXT)} for kind in route.kinds}
     answers: Schema = {"200": {"description": "The answer.", "headers": headers, "content": content}}
     error = {"$ref": f"#/components/schemas/{route.error}"}
     for status, about in _ERRORS.items():
