@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Mapping, Sequence
 
 from kedge.app import data
@@ -21,6 +22,8 @@ from kedge.monitor.compare import Judge
 from kedge.registry.bundle import read_bundle
 
 logger = logging.getLogger(__name__)
+
+AWAY_SECONDS = 60.0  # how long a judge that does not answer is left alone
 
 Targets = Mapping[bytes, str]
 
@@ -56,12 +59,24 @@ def _check(scorer: Scorer) -> None:
 
 
 def _judge(scorer: Scorer, targets: Targets) -> Judge:
-    """A scorer as a judge of live answers; one that scores many at once asks somebody else, which costs."""
+    """A scorer as a judge of live answers; one that scores many at once asks somebody else, which costs.
+
+    Where that one does not answer it has nothing to say for a while, and what else is watched goes on.
+    """
+    away_until = 0.0
 
     def score(traces: Sequence[Trace]) -> list[float | None]:
+        nonlocal away_until
+        if time.monotonic() < away_until:
+            return [None] * len(traces)
         cases = [_case(trace, targets) for trace in traces]
         wanted = [case for case in cases if case.row.target or not targets]
-        scores = dict(zip((case.row.id for case in wanted), _scores(scorer, wanted), strict=True))
+        try:
+            scores = dict(zip((case.row.id for case in wanted), _scores(scorer, wanted), strict=True))
+        except KedgeError as error:
+            away_until = time.monotonic() + AWAY_SECONDS
+            logger.warning("live answers were not judged", extra={"scorer": scorer.name, "error": error.message})
+            return [None] * len(traces)
         return [scores.get(trace.id) for trace in traces]
 
     return Judge(score=score, costly=scorer.many is not None)
@@ -74,12 +89,8 @@ def _case(trace: Trace, targets: Targets) -> Case:
 
 
 def _scores(scorer: Scorer, cases: Sequence[Case]) -> list[float | None]:
-    """The score of each case. A judge that does not answer has nothing to say, and what else is watched goes on."""
-    try:
-        said = scorer.many(cases) if scorer.many is not None and cases else [scorer.score(case) for case in cases]
-    except KedgeError as error:
-        logger.warning("live answers were not judged", extra={"scorer": scorer.name, "error": error.message})
-        return [None] * len(cases)
+    """The score of each case."""
+    said = scorer.many(cases) if scorer.many is not None and cases else [scorer.score(case) for case in cases]
     scores = [each.get(scorer.column) for each in said]
     return [1.0 - score if score is not None and scorer.lower else score for score in scores]
 

@@ -97,7 +97,7 @@ class Stage:
         return kept
 
     def _trace(self, part: Part, text: str) -> Trace:
-        facts: dict[str, Any] = {"status": 200, "latency_ms": 20.0, "completion_tokens": 5}
+        facts: dict[str, Any] = {"status": 200, "latency_ms": 20.0, "completion_tokens": 5, "prompt": "say it"}
         return Trace(
             id=f"{next(self.numbers):032x}",
             at=self.clock.now().timestamp(),
@@ -105,7 +105,6 @@ class Stage:
             bundle=part.version.bundle,
             key="key",
             route="/v1/completions",
-            prompt="say it",
             answer=text,
             role=part.role,
             prompt_tokens=3,
