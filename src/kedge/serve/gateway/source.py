@@ -56,8 +56,8 @@ async def find_source(
         answers = Replay(found.kept.events, names, at=time.perf_counter())
         return Source(lane=lane, answers=answers, cache=found.how)
     flight = gateway.flights.get(question.fingerprint)
-    shared = flight is not None
-    if flight is None:
+    shared = flight is not None and not flight.over
+    if flight is None or not shared:
         flight = await _depart(gateway, exchange, lane, requests, question, embed)
     exchange.add_header(CACHE, b"hit" if shared else b"miss")
     lane.running.enter()
@@ -88,7 +88,8 @@ async def _depart(
     flight = gateway.flights[question.fingerprint] = Flight(names)
 
     def land() -> None:
-        gateway.flights.pop(question.fingerprint, None)
+        if gateway.flights.get(question.fingerprint) is flight:
+            del gateway.flights[question.fingerprint]
 
     try:
         source = await ask(exchange, lane, requests)

@@ -34,8 +34,10 @@ class SecretGuard(SpanGuard):
         if assigned is not None:
             at = min(at, assigned.start())
         block = text.rfind(_BLOCK, max(start, len(text) - _LONGEST_BLOCK))
-        if block >= 0 and text.find(_BLOCK_END, block) < 0:
-            at = min(at, block)
+        if block >= 0:
+            end = text.find(_BLOCK_END, block)
+            if end < 0 or at < end + len(_BLOCK_END):
+                at = min(at, block)
         return at
 
 

@@ -21,6 +21,7 @@ class Flight:
         self._events: list[GenerationEvent] = []
         self._members: dict[Answering, list[str]] = {}
         self._task: asyncio.Task[None] | None = None
+        self.over = False
 
     def join(self, names: Sequence[str]) -> Answering:
         """The answers for one more caller, from their beginning, under its own names."""
@@ -42,7 +43,8 @@ class Flight:
         self._task.add_done_callback(lambda _: landed())
 
     def abandon(self, error: KedgeError) -> None:
-        """It does not depart."""
+        """It does not arrive: all who are on it are told why."""
+        self.over = True
         for member in list(self._members):
             member.fail(error)
 
@@ -55,11 +57,9 @@ class Flight:
                         self._tell(member, event)
             await keep(self._events)
         except KedgeError as error:
-            for member in list(self._members):
-                member.fail(error)
+            self.abandon(error)
         except asyncio.CancelledError:
-            for member in list(self._members):
-                member.fail(Unavailable("the gateway stopped before the answer was finished"))
+            self.abandon(Unavailable("the gateway stopped before the answer was finished"))
             raise
         finally:
             answers.close()
