@@ -72,7 +72,7 @@ class TokenChoice:
     """One token of an answer with its natural-log probability, and the likeliest tokens in its place, best first.
 
     The first token of an echoed prompt has no probability (None). A token that is no whole character is written as
-    its bytes: `bytes:\\xe6\\x97`.
+    its bytes: `bytes:\\xe6\\x97`. The one that ends an answer is told too, with an empty text.
     """
 
     text: str

@@ -99,6 +99,14 @@ def test_tokens_that_are_no_whole_character_are_told_as_bytes(engine: Engine) ->
     assert whole.decode() == " 日本語 🙂 ende"
 
 
+def test_the_token_that_ends_an_answer_is_told_with_an_empty_text(engine: Engine) -> None:
+    events = answered(engine, ask(logprobs=1))
+    tokens = tokens_of(events)
+    assert events[-1].finish == "stop"
+    assert len(tokens) == events[-1].completion_tokens
+    assert (tokens[-1].text, tokens[-1].top[0][0]) == ("", "</s>")
+
+
 def test_tokens_after_a_stop_string_are_not_told(engine: Engine) -> None:
     events = answered(engine, ask(logprobs=0, stop=(" seven",)))
     assert text_of(events) == " four five six"
@@ -140,7 +148,7 @@ def test_an_answer_obeys_its_schema(engine: Engine, schema: dict[str, Any]) -> N
     said = text_of(events["a"])
     if events["a"][-1].finish == "stop":
         value = json.loads(said)
-        assert isinstance(value, {"object": dict, "array": list}.get(schema.get("type", ""), str))
+        assert type(value).__name__ == {"object": "dict", "array": "list"}.get(schema.get("type", ""), "str")
         assert set(schema.get("required", ())) <= set(value)
     assert said[0] in '{["'
     assert text_of(events["free"]) == " four five six seven eight nine ten"

@@ -345,7 +345,8 @@ def test_a_containers_paths_are_not_there_unless_they_are_switched_on() -> None:
     assert post("/invocations", body).status == 404
     assert post("/invocations", body, key="").status == 401
     assert post("/invocations", body, container=True, key="kdg_" + "x" * 43).status == 401
-    assert [post("/invocations", wrong, container=True).status for wrong in ({}, [], {"inputs": 5})] == [400] * 3
+    bodies: list[Any] = [{}, [], {"inputs": 5}]
+    assert [post("/invocations", wrong, container=True).status for wrong in bodies] == [400] * 3
 
 
 def test_the_document_has_every_route_and_no_other() -> None:

@@ -66,6 +66,8 @@ class Row:
         self.made += 1
         if token in ends:
             self.finish = "stop"
+            if choice is not None:
+                self._told.append(_Told(replace(choice, text="")))
             return self.pieces.flush()
         if self.request.penalties is not None:
             self.counts[token] += 1

@@ -186,6 +186,7 @@ def _logprobs(tokens: Sequence[TokenChoice]) -> bytes:
             ],
         )
         for token in tokens
+        if token.text  # this API does not tell the one that ends an answer
     ]
     return b'{"content":%s,"refusal":null}' % encode(content)
 

@@ -50,5 +50,6 @@ def _entry(name: str, lane: Lane) -> dict[str, Any]:
             "role": release.role,
             "engine": lane.running.bundle.engine.name,
             "context": lane.running.engine.facts.context,
+            "can": lane.running.engine.facts.can,
         },
     }
