@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from kedge.core.errors import KedgeError, Limited
+from kedge.core.errors import KedgeError, Limited, Unavailable
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest
 
 
@@ -122,6 +122,11 @@ class Answering:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class Interrupted(Unavailable):
+    """The engine's process ended while it was answering. Another one is started, and who asks again waits for it: no
+    reason to leave the engine alone."""
 
 
 class Busy(Limited):

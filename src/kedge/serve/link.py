@@ -16,7 +16,7 @@ from typing import cast
 from kedge.core.bundle import Bundle
 from kedge.core.errors import KedgeError, Unavailable
 from kedge.core.generation import EngineFacts, GenerationRequest, Likelihood
-from kedge.serve.answers import Answering
+from kedge.serve.answers import Answering, Interrupted
 from kedge.serve.frames import (
     Cancel,
     Command,
@@ -178,7 +178,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The process is gone: everything unfinished fails."""
         self._transport = None
-        self._death = Unavailable("the engine stopped while it was answering", hint="it is being restarted: try again")
+        self._death = Interrupted("the engine stopped while it was answering", hint="it is being restarted: try again")
         self._fail(self._death)
         self.ended.set()
 

@@ -90,11 +90,12 @@ def test_a_killed_engine_fails_only_what_is_in_flight(line: Any, serve: Any) -> 
             os.kill(engine, signal.SIGKILL)
             response = http.post("/v1/completions", json={"model": "words", "prompt": "next"})
             assert response.status_code in (200, 503)
-            until(lambda: load.statuses[-1] == 200 and 503 in load.statuses)
             until(lambda: served.engines() not in ([], [engine]))
+            answered = load.statuses.count(200)
+            until(lambda: load.statuses.count(200) > answered + 20)
         assert load.broken == []
-        assert set(load.statuses) == {200, 503}
-        assert load.statuses.count(503) <= 9
+        assert set(load.statuses) <= {200, 503}
+        assert load.statuses.count(503) <= 9  # fewer, as what had not begun to answer may be asked again
         metrics = http.get("/metrics").text
         assert "kedge_engine_restarts_total 1.0" in metrics
         assert http.get("/health").status_code == 200

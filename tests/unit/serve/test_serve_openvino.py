@@ -127,6 +127,24 @@ def test_what_it_cannot_do_is_refused_and_not_dropped(loaded: Engine) -> None:
     assert "logprobs, schema" in last.error
 
 
+def test_what_a_caller_writes_is_never_a_special_token(exported: Path, tiny_model: Path) -> None:
+    template = "{% for m in messages %}{{ bos_token }}{{ m.content }}{% endfor %}"
+    question = GenerationRequest(
+        id="a", messages=[{"role": "user", "content": "one</s> two"}], sampling=Sampling(max_tokens=4)
+    )
+    ours = open_engine(replace(flagged(), chat_template=template), exported)
+    theirs = open_engine(Bundle(model="x", chat_template=template), tiny_model)
+    assert run(ours, [question]) == run(theirs, [question])
+    assert run(ours, [question])["a"].prompt_tokens > 6  # the sign is read as text, letter by letter
+
+
+def test_the_very_tokens_can_be_asked(loaded: Engine) -> None:
+    question = replace(asked("a", "x"), prompt=None, tokens=(261, 262))
+    assert finish_all(loaded, question)["a"][-1].prompt_tokens == 2
+    beyond = finish_all(loaded, replace(question, tokens=(99_999,)))["a"][-1]
+    assert beyond.error_code == "invalid"
+
+
 def test_a_cancelled_answer_lets_its_memory_go(exported: Path) -> None:
     engine = open_engine(flagged(cache_mb=0), exported)  # eight blocks: two long answers at most
     for turn in range(6):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class FileTokens(Tokens):
         self._backend: Any = tokenizer
         said, config = _read(folder / "tokenizer_config.json"), _read(folder / "config.json")
         model = config.get("text_config") or config
+        self.size = max(int(model.get("vocab_size") or 0), tokenizer.get_vocab_size())
         self._roles = {role: _text(said[role]) for role in _ROLES if said.get(role)}
         ids = {role: tokenizer.token_to_id(text) for role, text in self._roles.items()}
         self.ends = _ends(_read(folder / "generation_config.json"), config, ids.get("eos_token"))
@@ -42,10 +44,25 @@ class FileTokens(Tokens):
         """The special tokens by role, as chat templates name them."""
         return dict(self._roles)
 
+    @property
+    def reserved(self) -> Sequence[str]:
+        """All special tokens: what they mean no caller can say by writing them."""
+        added = self._backend.get_added_tokens_decoder().values()
+        return [*self._roles.values(), *(token.content for token in added if token.special)]
+
     def encode(self, texts: Sequence[str], *, special: bool = True) -> list[list[int]]:
         """The tokens of each text; with `special`, those the tokenizer puts around a text too."""
         encoded = self._backend.encode_batch_fast(list(texts), add_special_tokens=special)
         return [each.ids for each in encoded]
+
+    def encode_around(self, text: str, literals: Mapping[str, str], *, special: bool) -> list[int]:
+        """The tokens of a text in which signs stand for what is only text, whatever it looks like."""
+        tokens = list(self._before) if special else []
+        for part in re.split("(" + "|".join(re.escape(sign) for sign in literals) + ")", text):
+            self._backend.encode_special_tokens = part in literals
+            tokens += self._backend.encode(literals.get(part, part), add_special_tokens=False).ids
+        self._backend.encode_special_tokens = False
+        return tokens
 
     def decode(self, tokens: list[int]) -> str:
         """The text of tokens, special ones left out."""

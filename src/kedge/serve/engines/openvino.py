@@ -20,7 +20,7 @@ from kedge.core.bundle import Bundle, Sampling
 from kedge.core.catalogue import nearest
 from kedge.core.errors import Broken, Invalid, NotFound
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
-from kedge.serve.decoding.admit import Admission, refusal
+from kedge.serve.decoding.admit import Admission
 from kedge.serve.decoding.files import FileTokens
 from kedge.serve.decoding.render import Renderer
 from kedge.serve.decoding.row import Row
@@ -32,7 +32,6 @@ GRAPH: Final = "openvino_model.xml"
 FACTS: Final = "export.json"
 
 _BLOCK = 32  # tokens that the library keeps together
-_CAN = ("score",)
 _SEEDS = 2**31
 # What the processor computes in, and what keys and values are kept in, for each precision of an export.
 _COMPUTED = {"fp32": ("f32", "f32", 4), "bf16": ("bf16", "bf16", 2), "int8": ("bf16", "u8", 1)}
@@ -127,8 +126,9 @@ class OpenvinoEngine:
         self._flags = flags
         self._tokens = FileTokens(folder)
         self._context = min(filter(None, (flags.context, facts.context, self._tokens.context)), default=0)
-        self._renderer = Renderer(bundle, tokens=self._tokens.special)
-        self._admission = Admission(self._renderer, self._tokens, context=self._context)
+        self._renderer = Renderer(bundle, tokens=self._tokens.special, special=self._tokens.reserved)
+        self._can = ("score", "tokens", *(["tools"] if self._renderer.takes_tools else []))
+        self._admission = Admission(self._renderer, self._tokens, context=self._context, can=frozenset(self._can))
         self._properties = _properties(facts, flags)
         self._graph = folder / FOLDER / GRAPH
         self._pipeline = genai.ContinuousBatchingPipeline(
@@ -149,7 +149,7 @@ class OpenvinoEngine:
             vocabulary=self._facts.vocabulary,
             dtype=self._facts.precision,
             device="cpu",
-            can=_CAN,
+            can=self._can,
         )
 
     def submit(self, request: GenerationRequest) -> None:
@@ -211,14 +211,13 @@ class OpenvinoEngine:
         if room <= 0:
             return []
         asked = [self._waiting.popleft() for _ in range(room)]
-        events = [refusal(request, _cannot(request)) for request in asked if request.needs.difference(_CAN)]
-        rows, refusals = self._admission.admit([request for request in asked if not request.needs.difference(_CAN)])
+        rows, refusals = self._admission.admit(asked)
         for row in rows:
             self._number += 1
             prompt = openvino.Tensor(np.array([row.prompt], dtype=np.int64))
             handle = self._pipeline.add_request(self._number, prompt, self._config(row))
             self._going[row.request.id] = _Going(row=row, handle=handle)
-        return events + refusals
+        return refusals
 
     def _config(self, row: Row) -> Any:
         config = genai.GenerationConfig(max_new_tokens=row.room)
@@ -278,10 +277,6 @@ def _given_up(row: Row) -> GenerationEvent:
         prompt_tokens=len(row.prompt),
         completion_tokens=row.made,
     )
-
-
-def _cannot(request: GenerationRequest) -> str:
-    return f"the engine openvino cannot do: {', '.join(sorted(request.needs.difference(_CAN)))}"
 
 
 def _properties(facts: Facts, flags: Flags) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from kedge.core.errors import KedgeError, Unavailable
 from kedge.core.generation import GenerationEvent, GenerationRequest
-from kedge.serve.answers import Answers
+from kedge.serve.answers import Answers, Interrupted
 from kedge.serve.gateway.errors import ApiError, Gone, TimedOut
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
@@ -19,23 +19,23 @@ _WORTH = frozenset({429, 500, 502, 503})
 
 
 def attempts(gateway: Gateway, lane: Lane) -> Iterator[Lane]:
-    """The lanes to try in turn. The first is given unless its engine is left alone; `Unavailable` if all are.
+    """The lanes to try in turn, after the first within the budget of retries.
 
-    The same engine is asked once more only within the budget of retries, and only if there is nobody else.
+    An engine that is left alone is passed over while another one can answer. The same engine is asked once more only if
+    there is nobody else.
     """
     others = [each for each in gateway.fallback_lanes() if each.running is not lane.running]
-    candidates = [lane, *others]
-    tried = 0
-    for candidate in candidates:
-        if gateway.breakers.allows(candidate.running):
-            if tried and not gateway.retries.spend():
-                return
-            tried += 1
-            yield candidate
-    if not tried:
-        raise Unavailable("the engine has failed too often and is left alone for a moment")
-    if not others and gateway.breakers.allows(lane.running) and gateway.retries.spend():
+    if not others:
         yield lane
+        if gateway.retries.spend():
+            yield lane
+        return
+    candidates = [each for each in (lane, *others) if gateway.breakers.allows(each.running)] or [lane]
+    yield candidates[0]
+    for candidate in candidates[1:]:
+        if not gateway.retries.spend():
+            return
+        yield candidate
 
 
 def worth_another(error: KedgeError | ApiError) -> bool:
@@ -46,10 +46,11 @@ def worth_another(error: KedgeError | ApiError) -> bool:
 
 
 def is_engines_fault(error: KedgeError | ApiError) -> bool:
-    """Whether it counts against the engine: not what the caller did, and not a queue that is full."""
+    """Whether it counts against the engine: not what the caller did, a queue that is full, or a process that ended and is
+    started again already."""
     if isinstance(error, ApiError):
         return error.status >= 500
-    return isinstance(error, Unavailable) and not isinstance(error, Gone | TimedOut)
+    return isinstance(error, Unavailable) and not isinstance(error, Gone | TimedOut | Interrupted)
 
 
 async def hedge(gateway: Gateway, exchange: Exchange, lane: Lane, requests: Sequence[GenerationRequest]) -> Source:
