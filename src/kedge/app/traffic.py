@@ -8,13 +8,12 @@ from kedge.app.project import Project
 from kedge.monitor.summary import TrafficSummary, summarize
 
 _MANY = 10_000
-_ASIDE = ("shadow", "replay")
 
 
 def traffic(project: Project, endpoint: str, *, seconds: float = 300.0) -> TrafficSummary:
     """An endpoint's requests of the last so many seconds (the newest 10,000): how many, how fast, how often wrong.
 
-    What no caller asked for is left out: copies for a shadow, and replays.
+    What no caller saw is left out: copies for a shadow, replays, and attempts that were made again.
     """
     found = project.traces.search(endpoint=endpoint, since=time.time() - seconds, limit=_MANY)
-    return summarize((trace for trace in found if trace.role not in _ASIDE), seconds=seconds)
+    return summarize((trace for trace in found if not trace.parent), seconds=seconds)

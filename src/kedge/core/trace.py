@@ -75,7 +75,8 @@ class Trace:
 
     `prompt` and `answer` are JSON or plain text as the caller sent and got them; `error` is "" on success.
     `role` is the part of the traffic it belonged to (stable, canary, shadow, fallback), `cache` what answered in the
-    engine's place ("", exact, semantic), `parent` the trace that it repeats (of a shadow or a replay).
+    engine's place ("", exact, semantic), `parent` the trace that it repeats (of a shadow or a replay), or of the request
+    that it was a failed attempt at.
     `detail` is a JSON object ("" for none) of what is looked up by person, not by query: the version that answered
     (`address`), the sampling, what each guard decided, what it cost.
     """

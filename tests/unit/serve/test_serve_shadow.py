@@ -215,6 +215,29 @@ def test_what_is_under_way_is_given_up_at_the_end() -> None:
     asyncio.run(main())
 
 
+def test_an_attempt_that_failed_is_kept_with_the_bundle_at_fault() -> None:
+    memory = MemoryGateway()
+    memory.release(bundle("old"))
+    canary = memory.release(bundle("new"), role=Role.CANARY, share=1.0)
+
+    async def act(caller: Caller, gateway: Gateway) -> None:
+        engine = gateway.follower.routes.lanes[Role.CANARY].running.engine
+        answers = engine.ask
+
+        async def fail_once(requests: object) -> object:
+            engine.ask = answers  # type: ignore[method-assign]  # the engine is well again
+            raise Unavailable("the engine was not there")
+
+        engine.ask = fail_once  # type: ignore[method-assign, assignment]  # an engine that fails
+        response = await ask(caller, "a")
+        assert (response.status, response.json["kedge"]["bundle"]) == (200, canary.bundle)
+        failed, told = memory.traces.traces
+        assert (failed.status, failed.role, failed.bundle) == (503, "canary", canary.bundle)
+        assert (failed.parent, told.parent, told.status) == (told.id, "", 200)
+
+    serve(memory, act)
+
+
 def test_feedback_on_a_receipt_is_kept() -> None:
     memory = MemoryGateway()
     stable = memory.release(bundle("old"))

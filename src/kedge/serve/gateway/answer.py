@@ -16,6 +16,7 @@ from kedge.serve.gateway.attempts import attempts, hedge, is_engines_fault, wort
 from kedge.serve.gateway.charges import Charge, reserve
 from kedge.serve.gateway.errors import ApiError, api_error
 from kedge.serve.gateway.exchange import Exchange
+from kedge.serve.gateway.failed import keep_failure
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.reply import Asked, Reply, requests_of
 from kedge.serve.gateway.routing import STICKY, Lane, Routes
@@ -102,6 +103,7 @@ async def _try(gateway: Gateway, call: Call) -> None:
                 gateway.breakers.failed(lane.running)
             if call.exchange.started or not worth_another(error):
                 raise
+            keep_failure(gateway, call.record, error)
             call.record.begin_again()
             failure = error
         else:
