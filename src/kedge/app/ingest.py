@@ -41,6 +41,7 @@ class IngestOptions:
     licence: str = ""
     consent: str = ""
     origin: str = ""
+    executor: str = "local"
     test: float | None = None
     validation: float | None = None
 
@@ -87,7 +88,7 @@ def _ingest(project: Project, files: Sequence[str], options: IngestOptions, prog
     }
     sets = [f"stages.{stage}.step=dataset"]
     sets += [f"stages.{stage}.{key}={_toml(value)}" for key, value in settings.items()]
-    result = runs.run(project, stages=[stage], sets=sets, progress=progress)
+    result = runs.run(project, stages=[stage], sets=sets, executor=options.executor, progress=progress)
     dataset = result.outputs[stage]["dataset"]
     manifest = read_dataset(project.blobs, dataset)
     quarantined = int(manifest.profile["quarantined"])

@@ -61,6 +61,7 @@ def show(path: str, what: str, as_json: bool) -> None:
 @click.option("--licence", default="", help="The licence of rows that name none.")
 @click.option("--consent", default="", help="What was consented to for rows that say nothing of it.")
 @click.option("--origin", default="", help="Where rows come from that do not say so.")
+@click.option("--executor", default="local", show_default=True, help="Where files are read: local, or ray.")
 @click.option("--test", type=click.FloatRange(0, 1, max_open=True), help="Share held out for testing.")
 @click.option("--validation", type=click.FloatRange(0, 1, max_open=True), help="Share held out for validation.")
 @json_option

@@ -104,7 +104,9 @@ def _write(
     first = next(tables)
     temporary = path.with_name(f".{path.name}.part")
     try:
-        with pq.ParquetWriter(temporary, first.schema, compression="zstd") as out:
+        plain = {"id", "input", "target"}  # hardly a value twice
+        coded = [name for name in first.schema.names if name not in plain]
+        with pq.ParquetWriter(temporary, first.schema, compression="zstd", use_dictionary=coded) as out:
             for table in chain([first], tables):
                 out.write_table(table)
                 progress.advance(len(table))

@@ -38,7 +38,9 @@ def fault(options: PolicyOptions, tags: Mapping[str, Any]) -> tuple[str, str] | 
     for name, allowed in ((name, getattr(options, f"{name}s")) for name in RIGHTS):
         if not allowed:
             continue
-        value = tags.get(name)
+        value = tags.get(
+            name, next((tags[alias] for alias, meant in ALIASES.items() if meant == name and alias in tags), None)
+        )
         if value is None or value == "":
             if not options.allow_missing:
                 return f"policy:{name}", f"nothing is said of its {name}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import obstore
-from obstore import ObjectMeta
 from obstore.exceptions import BaseError
 from obstore.store import ObjectStore, from_url
 
@@ -48,7 +48,7 @@ def _hidden(path: str) -> bool:
     return any(part.startswith(".") for part in path.split("/") if part)
 
 
-def _fetched(store: ObjectStore, base: str, facts: ObjectMeta, folder: Path) -> SourceFile:
+def _fetched(store: ObjectStore, base: str, facts: Mapping[str, Any], folder: Path) -> SourceFile:
     """The object as a file named by its place and its tag; it appears whole."""
     name = str(facts["path"])
     told = f"{base}/{name}\0{facts['e_tag']}\0{facts['size']}\0{facts['last_modified']}"

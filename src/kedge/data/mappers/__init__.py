@@ -1,0 +1,1 @@
+"""Places beside this machine's own processes where parts are read."""
