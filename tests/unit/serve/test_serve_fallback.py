@@ -84,7 +84,8 @@ def test_an_answer_that_did_not_begin_is_asked_for_again() -> None:
             assert (await caller.post(TEXT, text(stream=stream))).status == 200
             assert len(asked) == 2
 
-    assert [trace.answer for trace in serve(act).traces.traces] == ["one two"] * 2
+    kept = serve(act).traces.traces  # each with the attempt that failed before it
+    assert [trace.answer for trace in kept if not trace.parent] == ["one two"] * 2
 
 
 def test_a_stream_that_began_is_never_asked_for_again() -> None:
@@ -158,13 +159,10 @@ def test_an_engine_that_keeps_failing_is_left_alone_until_it_may_try_again() -> 
     serve(act, fallback=True, breaker_failures=3, breaker_seconds=1000.0)
 
 
-def test_with_every_engine_left_alone_the_answer_is_quick_and_says_when_to_come_again() -> None:
+def test_an_engine_that_is_the_only_one_is_never_left_alone() -> None:
     async def act(caller: Caller, memory: MemoryGateway, gateway: Gateway) -> None:
-        asked = break_once(memory.engines[0], times=1000)
-        responses = [await caller.post(TEXT, text()) for _ in range(4)]
-        assert {response.status for response in responses} == {503}
-        assert responses[-1].headers["retry-after"]
-        assert len(asked) == 2
+        break_once(memory.engines[0], times=8)
+        assert [(await caller.post(TEXT, text())).status for _ in range(9)] == [503] * 8 + [200]
 
     serve(act, breaker_failures=2, breaker_seconds=1000.0, retry_share=0.0)
 
