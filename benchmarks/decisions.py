@@ -34,6 +34,8 @@ COVERS = (0.93, 0.97)
 
 Floats = NDArray[np.float64]
 Draw = Callable[[Generator], tuple[Floats, Floats]]
+Scores = Callable[[Generator], Floats]
+Stream = Callable[[Generator, NDArray[np.int64], int], Floats]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +156,7 @@ def holm(simulations: int) -> Iterator[bool]:
 
 def gates(simulations: int) -> Iterator[bool]:
     """False passes of every kind of rule, at the border of what it allows."""
-    bits = {
+    bits: dict[str, tuple[Rule, Scores]] = {
         "at_least 0.7, 100 cases": (Rule(metric="m", at_least=0.7), lambda r: (r.random(100) < 0.7).astype(float)),
         "at_least 0.95, 60 cases": (Rule(metric="m", at_least=0.95), lambda r: (r.random(60) < 0.95).astype(float)),
         "at_most 0.1, 200 cases": (Rule(metric="m", at_most=0.1), lambda r: (r.random(200) < 0.1).astype(float)),
@@ -165,7 +167,7 @@ def gates(simulations: int) -> Iterator[bool]:
         random = np.random.default_rng(200 + number)
         passed = sum(outcome(rule, draw(random), None) is Outcome.PASS for _ in range(simulations))
         yield told(f"gate, {name}: false pass", passed, simulations, most=ALPHA)
-    versus = {
+    versus: dict[str, tuple[Rule, Draw]] = {
         "baseline": (Rule(metric="m", at_least="nearest"), pairs_of_bits(200, 0.1, 0.1)),
         "version": (Rule(metric="m", at_least="x@1"), pairs_of_bits(200, 0.1, 0.1)),
         "version, margin -0.05": (Rule(metric="m", at_least="x@1", margin=-0.05), pairs_of_bits(400, 0.1, 0.05)),
@@ -218,12 +220,17 @@ def power(simulations: int) -> Iterator[bool]:
         promised = power_to_see(difference, Spread(discordant=discordant), n, alpha=ALPHA)
         yield observed(f"bits, {n} cases, {difference:g} of {discordant:g}", draw, promised, simulations, number)
     for number, (n, difference, deviation) in enumerate([(40, 0.1, 0.2), (80, 0.05, 0.15), (200, 0.04, 0.2)], 10):
-        draw = gaps(n, lambda r, k, s=deviation: np.clip(r.normal(0, s, k), -3 * s, 3 * s) * 0.95, difference)
-        spread = Spread(deviation=0.95 * deviation, reach=span_of(draw))
+        draw = gaps(n, normal(deviation), difference)
+        spread = Spread(deviation=deviation, reach=span_of(draw))
         promised = power_to_see(difference, spread, n, alpha=ALPHA)
         yield observed(
             f"scores, {n} cases, {difference:g} with deviation {deviation:g}", draw, promised, simulations, number
         )
+
+
+def normal(deviation: float) -> Callable[[Generator, int], Floats]:
+    """Normal noise."""
+    return lambda random, n: random.normal(0, deviation, n)
 
 
 def span_of(draw: Draw) -> float:
@@ -307,19 +314,31 @@ class Crowd:
         self.best[full] = np.maximum(self.best[full], now)
 
 
+def right(share: float) -> Stream:
+    """Answers right with one share, whoever gives them."""
+    return lambda random, stream, t: (random.random(len(stream)) < share).astype(float)
+
+
+def tolerated(random: Generator, stream: NDArray[np.int64], t: int) -> Floats:
+    """The canary's are 5 points worse."""
+    return (random.random(len(stream)) < np.where(stream == 0, 0.75, 0.8)).astype(float)
+
+
+def drifting(random: Generator, stream: NDArray[np.int64], t: int) -> Floats:
+    """Questions become harder and easier again, for both alike."""
+    return (random.random(len(stream)) < 0.7 + 0.2 * math.sin(t / 500)).astype(float)
+
+
 def sequential(runs: int, answers: int) -> Iterator[bool]:
     """Canaries no worse than tolerated, looked at after every answer: how often one is withdrawn."""
     agree()
-    bits = lambda p: lambda r, c, t: (r.random(len(c)) < p).astype(float)  # noqa: E731  # a table of short functions
-    worse = lambda r, c, t: (r.random(len(c)) < np.where(c == 0, 0.75, 0.8)).astype(float)  # noqa: E731
-    drift = lambda r, c, t: (r.random(len(c)) < 0.7 + 0.2 * math.sin(t / 500)).astype(float)  # noqa: E731
-    nulls = {
-        "accuracy 0.8, share 0.1": (0.1, 0.0, bits(0.8)),
-        "accuracy 0.8, share 0.5": (0.5, 0.0, bits(0.8)),
-        "errors 1 %, share 0.1": (0.1, 0.0, bits(0.99)),
-        "as bad as tolerated, 5 points, share 0.2": (0.2, 0.05, worse),
+    nulls: dict[str, tuple[float, float, Stream]] = {
+        "accuracy 0.8, share 0.1": (0.1, 0.0, right(0.8)),
+        "accuracy 0.8, share 0.5": (0.5, 0.0, right(0.8)),
+        "errors 1 %, share 0.1": (0.1, 0.0, right(0.99)),
+        "as bad as tolerated, 5 points, share 0.2": (0.2, 0.05, tolerated),
         "grades, share 0.2": (0.2, 0.0, lambda r, c, t: r.beta(0.5, 0.5, len(c))),
-        "accuracy that drifts, share 0.2": (0.2, 0.0, drift),
+        "accuracy that drifts, share 0.2": (0.2, 0.0, drifting),
     }
     for number, (name, (share, tolerance, draw)) in enumerate(nulls.items()):
         random = np.random.default_rng(500 + number)

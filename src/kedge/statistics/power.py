@@ -13,6 +13,7 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtrit
 from scipy.stats import binom
 
 from kedge.core.errors import Invalid
@@ -93,11 +94,13 @@ def cases_for_pairs(difference: float, discordant: float, *, level: float = LEVE
 
 def power_of_mean(n: int, difference: float, deviation: float, *, reach: float = 0.0, level: float = LEVEL) -> float:
     """How likely n cases show a true mean difference, when cases deviate so and one may be as far off as `reach`."""
+    if n < 2:
+        return 0.0
     error = deviation / math.sqrt(n)
-    limit = normal_quantile(level) * error
+    limit = float(stdtrit(n - 1, 0.5 + level / 2)) * error
     if reach > 0.0:
-        unseen = math.sqrt(error**2 + (reach / n) ** 2)
-        limit = max(limit, reach / (n + 1) + _quantile(level) * unseen)
+        worst = reach + abs(difference)
+        limit = max(limit, worst / (n + 1) + _quantile(level) * math.hypot(error, worst / n))
     if error == 0.0:
         return float(abs(difference) > limit)
     return NormalDist().cdf((abs(difference) - limit) / error)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import pytest
 import yaml
 
 from kedge.app.initialise import CI
+from kedge.cli.main import ENTRIES
 from kedge.core.evaluation import Finding, Interval, Outcome, Rule
 from kedge.evaluate.formats.junit import junit
 from kedge.evaluate.formats.markdown import markdown
@@ -134,7 +134,7 @@ def written(make_yard: MakeYard, kedge: Any, tmp_path: Path) -> Callable[[str], 
 
     def write(service: str) -> str:
         (name,) = kedge("init", str(tmp_path), "--ci", service)["written"]
-        return (tmp_path / name).read_text()
+        return Path(tmp_path, name).read_text()
 
     return write
 
@@ -161,15 +161,14 @@ def test_the_jenkinsfile_has_balanced_braces_and_its_stages(written: Callable[[s
 
 @pytest.mark.parametrize("service", CI)
 def test_the_very_commands_of_a_template_run(written: Callable[[str], str], service: str, tmp_path: Path) -> None:
-    commands = sorted(set(re.findall(r"kedge (?:run|gate)[^'\n]*", written(service))))
-    gate, build = commands
-    run = {"cwd": tmp_path, "env": {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}}
+    gate, build = sorted(set(re.findall(r"kedge (?:run|gate)[^'\n]*", written(service))))
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
-    planned = subprocess.run([*shlex.split(build), "--help"], capture_output=True, check=False, **run)
-    judged = subprocess.run(shlex.split(gate), capture_output=True, check=False, text=True, **run)
+    judged = subprocess.run(
+        gate, shell=True, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, check=False, text=True
+    )
 
-    assert build == "kedge run"
-    assert planned.returncode == 0
+    assert build.split()[1] in ENTRIES
     assert judged.returncode == 0, judged.stderr
     assert sorted(path.name for path in (tmp_path / "kedge").iterdir()) == ["gate.md", "gate.sarif", "junit.xml"]
 
