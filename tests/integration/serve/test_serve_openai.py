@@ -134,8 +134,8 @@ def test_errors_arrive_as_the_clients_own_classes(setting: Setting) -> None:
         create(model="words", messages=[{"role": "user", "content": "one two " * 500}])
     assert long.value.code == "context_length_exceeded"
     with pytest.raises(openai.BadRequestError) as unsupported:
-        create(model="words", messages=COUNTING, logprobs=True)
-    assert (unsupported.value.param, unsupported.value.code) == ("logprobs", "unsupported_parameter")
+        create(model="words", messages=COUNTING, store=True)
+    assert (unsupported.value.param, unsupported.value.code) == ("store", "unsupported_parameter")
     with pytest.raises(openai.AuthenticationError):
         setting.client.with_options(api_key="kdg_" + "x" * 43).models.list()
     with pytest.raises(openai.BadRequestError):
