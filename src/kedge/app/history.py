@@ -83,8 +83,13 @@ def _kept(project: Project, version: DatasetVersion, placed: Placed) -> Iterator
     recipe = read_dataset(project.blobs, version.digest).recipe
     row = placed.row
     yield Event(step="source", said=f"read from {row.source} by {_readers(recipe)}")
-    content = {"input": row.input, "target": row.target, "tags": dict(row.tags)}
-    untouched = row_id(content, row.source) == row.id
+    said: dict[str, str] = {}
+    for source in recipe["sources"]:
+        said |= source.get("rights", {})
+    added = {name: value for name, value in row.tags.items() if said.get(name) == value}
+    if added:
+        yield Event(step="rights", said=", ".join(f"{name} {value}" for name, value in added.items()))
+    untouched = _is_as_read(row, {}) or _is_as_read(row, added)
     yield Event(step="normalise", said="left as it was" if untouched else "its text or its tags were changed since")
     for stage in recipe.get("stages", ()):
         yield Event(step=stage["name"], said="passed")
@@ -95,6 +100,12 @@ def _kept(project: Project, version: DatasetVersion, placed: Placed) -> Iterator
     group = recipe.get("split", {}).get("group", "")
     by = f"{group} {row.tags.get(group)!r}" if group else f"cluster {placed.cluster}"
     yield Event(step="split", said=f"{placed.split}, by its {by}")
+
+
+def _is_as_read(row: Row, added: Mapping[str, Any]) -> bool:
+    """Whether the row, without the tags that were added, is what its id was made of."""
+    tags = {name: value for name, value in row.tags.items() if name not in added}
+    return row_id({"input": row.input, "target": row.target, "tags": tags}, row.source) == row.id
 
 
 def _duplicates(project: Project, version: DatasetVersion, placed: Placed) -> Iterator[Event]:

@@ -191,6 +191,9 @@ def _field(split: str, files: Sequence[Distribution], name: str, kind: str) -> d
 
 def readme(manifest: DatasetManifest, digest: str, files: Sequence[Distribution]) -> str:
     """The page by which the Hugging Face hub and `datasets` know which file is which split."""
-    configs = "".join(f"      - split: {file.split}\n        path: {file.name}\n" for file in files)
+    configs = ""
+    for split, held in _by_split(files).items():
+        names = "".join(f"          - {file.name}\n" for file in held)
+        configs += f"      - split: {split}\n        path:\n{names}"
     head = f"---\nconfigs:\n  - config_name: default\n    data_files:\n{configs}---\n" if files else ""
     return f"{head}\n# {manifest.name}\n\n{_description(manifest)}\n\nVersion `{digest}`.\n"

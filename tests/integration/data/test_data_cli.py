@@ -103,6 +103,61 @@ def test_every_kind_of_file_is_taken_in_at_once(kedge: Run, tmp_path: Path) -> N
     assert (found["name"], found["rows"]) == ("mixed", 6)
 
 
+def test_a_row_tells_its_history_and_a_dataset_its_log(kedge: Run, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", [*make_examples(40), *make_examples(1)])
+    first = told(kedge("data", "ingest", path, "--licence", "cc0-1.0", "--json"))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:20], '{"input": "written anew", "target": "1"}', *lines[21:]]) + "\n")
+    told(kedge("data", "ingest", path, "--licence", "cc0-1.0", "--json"))
+    newest, oldest = told(kedge("data", "log", "rows", "--json"))
+    assert (newest["added"], newest["removed"], newest["changed"]) == (0, 0, 1)
+    assert newest["written"] < oldest["written"]
+    assert (oldest["version"]["digest"], oldest["added"]) == (first["dataset"], 40)
+    assert "+0 -0 ~1" in kedge("data", "log", "rows")[1]
+    (was, became), *_ = told(kedge("data", "diff", "rows@1", "rows@2", "--json"))["changed_rows"]
+    history = told(kedge("data", "why", was, "--json"))
+    assert [(version["dataset"], version["fate"]) for version in history["versions"]] == [
+        ("rows@1", "kept"),
+        ("rows@2", "gone"),
+    ]
+    assert history["source"] == "rows.jsonl:21"
+    shown = kedge("data", "why", became)[1]
+    assert "read from rows.jsonl:21 by files" in shown
+    assert "left as it was" in shown
+    rejected = told(kedge("data", "rejects", "rows", "--json"))["rejects"][0]
+    assert "the same as" in kedge("data", "why", rejected["row"])[1]
+    kept = rejected["detail"].rpartition(" ")[2]
+    assert f"{rejected['row']} from" in kedge("data", "why", kept)[1]
+    assert "No model on record learned" in kedge("data", "models", kept)[1]
+
+
+def test_the_card_of_a_version_is_printed_and_written(kedge: Run, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", make_examples(40))
+    made = told(kedge("data", "ingest", path, "--licence", "cc0-1.0", "--json"))
+    found = told(kedge("data", "card", "rows", "--json"))
+    assert (found["@id"], found["license"]) == (made["dataset"], "cc0-1.0")
+    assert kedge("data", "card", "rows", "-o", tmp_path / "card.json")[0] == 0
+    assert json.loads((tmp_path / "card.json").read_text()) == found
+
+
+def test_models_that_learned_from_a_row_are_told(kedge: Run, line: Line) -> None:
+    at = ("-C", line.project.root)
+    row = line.rows(Split.TRAIN)[3]
+    assert line.model in told(kedge(*at, "data", "models", row.id, "--json"))["models"]
+    assert line.model in kedge(*at, "data", "models", row.id)[1]
+
+
+def test_patterns_are_expanded_and_a_project_is_made_where_none_is(kedge: Run, tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    for name in ("a.jsonl", "deep/b.jsonl", "c.txt"):
+        (tmp_path / "in" / name).write_text('{"text": "%s"}\n' % name)
+    (tmp_path / "p").mkdir()
+    for pattern in (f"{tmp_path}/in/**/*.jsonl", "in/**/*.jsonl"):
+        code, out, said = kedge("-C", "p", "data", "ingest", pattern, "--test", 0, "--validation", 0, "--json")
+        assert (code, json.loads(out)["rows"]) == (0, 2), said
+    assert (tmp_path / "p" / "kedge.toml").exists()
+
+
 def test_fields_and_names_can_be_given(kedge: Run, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "x.jsonl", [{"q": "one question", "a": "1"}, {"q": "quite another", "a": "2"}])
     found = told(kedge("data", "ingest", path, "--name", "faq", "--input", "q", "--target", "a", "--json"))
