@@ -318,9 +318,9 @@ def requests(path: str, model: str, headers: dict[str, str], *, stream: bool, sa
 
     def make(number: int) -> bytes:
         said = f"Say in one sentence what an anchor is for. {0 if same else base + number}"
-        body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": said}], "temperature": 0}
-        if stream:
-            body |= {"stream": True}
+        body: dict[str, Any] = {"messages": [{"role": "user", "content": said}], "temperature": 0}
+        body |= {"model": model} if model else {}
+        body |= {"stream": True} if stream else {}
         data = json.dumps(body, separators=(",", ":")).encode()
         head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{lines}"
         return f"{head}content-length: {len(data)}\r\n\r\n".encode() + data
@@ -480,7 +480,9 @@ def _mlflow(mock: int, folder: Path, venvs: Path) -> Gateway | None:
     command = [str(binary), "gateway", "start", "--config-path", str(file), "--port", str(port), "--workers", "1"]
     path = "/gateway/chat/invocations"
     environment = {**os.environ, "PATH": f"{binary.parent}:{os.environ['PATH']}"}
-    return Gateway(name="mlflow", command=command, port=port, ready="/health", path=path, environment=environment)
+    return Gateway(
+        name="mlflow", command=command, port=port, ready="/health", path=path, model="", environment=environment
+    )
 
 
 def _litellm(mock: int, folder: Path, venvs: Path) -> Gateway | None:

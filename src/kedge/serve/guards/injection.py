@@ -48,6 +48,8 @@ _LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t
 _SPELLED = re.compile(r"(?:\b\w[ .\-_*]){4,}\w\b")
 _GAPS = re.compile(r"[ .\-_*]")
 _BLANKS = re.compile(r"\s+")
+_RUN = re.compile(r"[\t\n\r\f\v]|  |[^\x00-\x7f]")
+_SIGNS = re.compile(r"[013457@$!]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +87,13 @@ class InjectionGuard:
 
     def _matches(self, text: str) -> list[tuple[str, float]]:
         read = fold(text).text.lower()
-        plain = _BLANKS.sub(" ", read)
+        plain = _BLANKS.sub(" ", read) if _RUN.search(read) else read
         forms = [plain] if plain == read else [read, plain]
         spelled = _SPELLED.sub(lambda match: _GAPS.sub("", match[0]), plain)
         if spelled != plain:
             forms.append(spelled)
-        leet = spelled.translate(_LEET)
-        if leet != spelled:
-            forms.append(leet)
+        if _SIGNS.search(spelled):
+            forms.append(spelled.translate(_LEET))
         everything = "\n".join(forms)
         wanted = {rule for mark, rules in self._marks.items() if mark in everything for rule in rules}
         return [

@@ -63,7 +63,7 @@ class Guarded:
         """What may go on, waiting for something; empty when every request is finished."""
         while self._open:
             events = await self._answers.next()
-            passed = [kept for event in events if (kept := self._pass(event)) is not None]
+            passed = [kept for event in _together(events) if (kept := self._pass(event)) is not None]
             if passed or not events:
                 return passed
         self._answers.close()
@@ -72,7 +72,7 @@ class Guarded:
     async def rest(self) -> list[GenerationEvent]:
         """All that may go on."""
         events = await self._answers.rest()
-        return [kept for event in events if (kept := self._pass(event)) is not None]
+        return [kept for event in _together(events) if (kept := self._pass(event)) is not None]
 
     def fail(self, error: KedgeError) -> None:
         """End with an error."""
@@ -103,3 +103,15 @@ class Guarded:
         elif not text:
             return None
         return event if text == event.text else replace(event, text=text)
+
+
+def _together(events: Sequence[GenerationEvent]) -> Sequence[GenerationEvent]:
+    """What came at once of each choice as one event, so that guards look once."""
+    if len(events) < 2:
+        return events
+    texts: dict[str, list[str]] = {}
+    last: dict[str, GenerationEvent] = {}
+    for event in events:
+        texts.setdefault(event.id, []).append(event.text)
+        last[event.id] = event
+    return [replace(event, text="".join(texts[name])) for name, event in last.items()]
