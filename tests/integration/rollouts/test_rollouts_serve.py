@@ -17,9 +17,11 @@ from pyreqwest.client import SyncClientBuilder
 from pyreqwest.exceptions import PyreqwestError
 
 from kedge.app import keys, models, rollouts
+from kedge.app.watch import watch
 from kedge.core.access import Scope
 from kedge.core.release import Role
 from kedge.core.rollout import RolloutState
+from kedge.deploy.judge import Action
 
 NOW = {
     'hold = "10m"': 'hold = "0s"',
@@ -155,7 +157,7 @@ def test_the_watching_command_decides_without_a_gateway_and_may_be_killed(make_s
         stage.part(stage.project.ledger.models.version("words", 1), "stable", ['"a"'] * 100),
         stage.part(second, "canary", ["no"] * 60),
     )
-    done = subprocess.run([*command, "--seconds", "0.05"], capture_output=True, text=True, timeout=120, check=True)
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert told[-1]["decision"]["action"] == "withdraw"
+    told = list(watch(stage.project, "words", seconds=0.05))  # waits for the lease of the one that was killed
+    assert told[-1].decision is not None
+    assert told[-1].decision.action is Action.WITHDRAW
     assert stage.state is RolloutState.WITHDRAWN
