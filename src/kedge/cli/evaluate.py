@@ -24,6 +24,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 class Group(click.Group):
     """A group whose first word may be what is evaluated."""
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command by its name; any other word is something to evaluate."""
+        return super().get_command(ctx, cmd_name) or self.commands["this"]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
