@@ -198,3 +198,61 @@ def test_a_uniform_row_has_the_logarithm_of_its_size(engine: Engine) -> None:
     token = tokens_of(answered(engine, ask(logprobs=20, max_tokens=1)))[0]
     assert sum(math.exp(value) for _, value in token.top) <= 1 + 1e-5
     assert token.top[0] == (token.text, token.logprob)
+
+
+def resident() -> int:
+    """The memory of this process, in KiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4
+
+
+def test_thousands_of_schemas_leave_nothing_behind_like_ghsa_389x(engine: Engine) -> None:
+    def obey(turn: int) -> None:
+        asked = [
+            GenerationRequest(
+                id=f"{turn}-{i}",
+                sampling=Sampling(max_tokens=1),
+                prompt="one",
+                schema=json.dumps({"enum": [f"{turn}-{i}-{n}" for n in range(50)]}),
+            )
+            for i in range(100)
+        ]
+        finish_all(engine, *asked)
+
+    obey(0)
+    before = resident()
+    for turn in range(1, 6):
+        obey(turn)
+    assert resident() - before < 60_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "pattern": "^(a+)+$"},
+        {"type": "string", "pattern": "(.*){1,60000}x"},
+        {"enum": [f"{i:06}" for i in range(5000)]},
+        {"type": "string", "minLength": 10**9},
+        {"$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/a"}]}}, "$ref": "#/$defs/a"},
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 10**6},
+    ],
+)
+def test_a_schema_made_to_hurt_is_obeyed_or_refused(engine: Engine, schema: dict[str, Any]) -> None:
+    last = answered(engine, ask(schema=json.dumps(schema), max_tokens=4))[-1]
+    assert last.finish in ("stop", "length", "error")
+    assert text_of(answered(engine, ask())) == " four five six seven eight nine ten"
+
+
+def test_a_schema_that_turns_out_too_much_ends_in_an_error_not_in_half_an_answer(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from llguidance import LLParserLimits
+
+    from kedge.serve.decoding import schema
+
+    monkeypatch.setattr(schema, "_LIMITS", LLParserLimits(max_lexer_states=3, verbose_errors=False))
+    strict = open_transformers(bundle(), tiny_model)
+    wanted = json.dumps({"type": "string", "pattern": "(a|ab|abc|b|c){1,40}(a|b){3,30}x"})
+    last = answered(strict, ask(schema=wanted))[-1]
+    assert (last.finish, last.error_code) == ("error", "invalid")
+    assert "cannot be obeyed" in last.error
+    strict.close()

@@ -20,6 +20,11 @@ class Obeyed(Protocol):
         """Whether nothing can follow."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be obeyed any further ("" while it can)."""
+        ...
+
     def allowed(self) -> bytes:
         """Which tokens may come next: a bit each, the lowest first."""
         ...
@@ -64,6 +69,9 @@ class Row:
         told of the token, where that was asked for."""
         self.last = token
         self.made += 1
+        if self.schema is not None and self.schema.trouble:  # the token is only what is left when nothing is allowed
+            self.finish = "error"
+            return ""
         if token in ends:
             self.finish = "stop"
             if choice is not None:
@@ -74,7 +82,9 @@ class Row:
         text = self._push(token, choice)
         if self.schema is not None:
             self.schema.take(token)
-            if self.schema.done and not self.pieces.stopped:
+            if self.schema.trouble:
+                self.finish = "error"
+            elif self.schema.done and not self.pieces.stopped:
                 text += self.pieces.flush()
                 self.finish = "stop"
         if self.made >= self.room and not self.pieces.stopped and not self.finish:
@@ -106,6 +116,9 @@ class Row:
         tokens = self._certain() if self._told else ()
         if not self.finish:
             return GenerationEvent(id=self.request.id, text=text, tokens=tokens)
+        if self.finish == "error" and self.schema is not None:
+            why = self.schema.trouble
+            return GenerationEvent(id=self.request.id, text=text, finish="error", error=why, error_code="invalid")
         return GenerationEvent(
             id=self.request.id,
             text=text,

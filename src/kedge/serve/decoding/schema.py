@@ -14,7 +14,11 @@ from kedge.core.errors import Invalid
 # One space at most between things: a model without a mind of its own would make white space without end.
 _FORM: Any = {"whitespace_flexible": False, "item_separator": ", ?", "key_separator": ": ?"}
 _LIMITS = LLParserLimits(
-    initial_lexer_fuel=200_000, step_lexer_fuel=100_000, max_lexer_states=20_000, max_grammar_size=100_000
+    initial_lexer_fuel=200_000,
+    step_lexer_fuel=100_000,
+    max_lexer_states=20_000,
+    max_grammar_size=100_000,
+    verbose_errors=False,
 )
 
 
@@ -28,6 +32,11 @@ class Matcher:
     def done(self) -> bool:
         """Whether nothing can follow."""
         return self._matcher.is_stopped()
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be obeyed any further ("" while it can)."""
+        return f"the schema cannot be obeyed: {self._matcher.get_error()[:200]}" if self._matcher.is_error() else ""
 
     def allowed(self) -> bytes:
         """Which tokens may come next: a bit each, the lowest first."""
@@ -49,10 +58,10 @@ class Schemas:
     def match(self, schema: str) -> Matcher:
         """A matcher at its beginning. `Invalid` says why the schema cannot be obeyed."""
         grammar = LLMatcher.grammar_from_json_schema(schema, defaults=_FORM)
-        matcher = LLMatcher(self._known, grammar, log_level=0, limits=_LIMITS)
-        if matcher.is_error():
-            raise Invalid(f"the schema cannot be obeyed: {matcher.get_error()[:200]}")
-        return Matcher(matcher)
+        matcher = Matcher(LLMatcher(self._known, grammar, log_level=0, limits=_LIMITS))
+        if matcher.trouble:
+            raise Invalid(matcher.trouble)
+        return matcher
 
     @cached_property
     def _known(self) -> LLTokenizer:
