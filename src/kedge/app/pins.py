@@ -165,5 +165,5 @@ baselines = []
 
 [stages.gate-{to}]
 step = "gate"
-inputs = {{ evaluation = "evaluate-{to}" }}
+inputs = {{ evaluation = "evaluate-{to}", dataset = "{to}" }}
 rules = [{{ metric = "exact_match", at_least = 0.9 }}]"""

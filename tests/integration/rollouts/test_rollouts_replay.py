@@ -157,7 +157,7 @@ baselines = []
 
 [stages.gate-sums]
 step = "gate"
-inputs = { evaluation = "evaluate-sums" }
+inputs = { evaluation = "evaluate-sums", dataset = "sums" }
 rules = [{ metric = "exact_match", at_least = 0.9 }]
 
 """
