@@ -13,6 +13,8 @@ from kedge.serve.gateway.reply import Head, Said, Usage
 from kedge.serve.gateway.tools import Call, calls_in, cut_at_call, may_be_call
 from kedge.serve.gateway.words import encode
 
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
 
 class ResponseWriter:
     """Writes one response. `tools` are the names that count as calls, `shown` what is said again of the request."""
@@ -119,7 +121,7 @@ class ResponseWriter:
         return items
 
     def _response(self, output: Sequence[Mapping[str, Any]], finish: str, usage: Usage) -> dict[str, Any]:
-        whole = finish != "length"
+        why = _INCOMPLETE.get(finish)
         used = {
             "input_tokens": usage.read,
             "input_tokens_details": {"cached_tokens": 0},
@@ -129,9 +131,9 @@ class ResponseWriter:
         }
         return {
             **self._base,
-            "status": "completed" if whole else "incomplete",
+            "status": "incomplete" if why else "completed",
             "error": None,
-            "incomplete_details": None if whole else {"reason": "max_output_tokens"},
+            "incomplete_details": {"reason": why} if why else None,
             "output": output,
             "usage": used,
             "kedge": self._receipt,
