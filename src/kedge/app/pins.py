@@ -13,14 +13,13 @@ from typing import Any
 
 from kedge.app.project import Project
 from kedge.app.question import asked
+from kedge.app.regressions import FOLDER, readers
 from kedge.app.replay import find_trace
 from kedge.core.address import parse_name
 from kedge.core.errors import Invalid
 from kedge.core.hashing import digest
 from kedge.core.trace import Trace
 from kedge.registry.bundle import read_bundle
-
-FOLDER = "regressions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ def pin(project: Project, receipt: str, *, to: str, expect: str | None = None) -
         after = b"".join(line + b"\n" for line in lines)
         if after != before:
             _write(path, after)
-    stages = _readers(project, path)
+    stages = readers(project, str(path.relative_to(project.root)))
     return Pin(
         file=str(path.relative_to(project.root)),
         cases=len(lines),
@@ -130,26 +129,9 @@ def _write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def _readers(project: Project, path: Path) -> tuple[str, ...]:
-    """The dataset stages that read the set, and the stages that read those, in the order of the file."""
-    name = str(path.relative_to(project.root))
-    found: list[str] = []
-    for stage, settings in project.config.stages.items():
-        sources = settings.options.get("source", ())
-        tables = [sources] if isinstance(sources, Mapping) else list(sources)
-        reads = settings.step == "dataset" and any(_names(table, name) for table in tables)
-        if reads or any(source.partition(".")[0] in found for source in settings.inputs.values()):
-            found.append(stage)
-    return tuple(found)
-
-
-def _names(table: Any, name: str) -> bool:
-    return isinstance(table, Mapping) and str(table.get("path", "")).removeprefix("./") == name
-
-
 def _snippet(to: str) -> str:
-    """Stages that run the set with every `kedge run`."""
-    return f"""write into kedge.toml, so that each `kedge run` checks these cases:
+    """Stages that run the set with every `kedge run`, and a gate that promotions need."""
+    return f"""write at the end of kedge.toml, so that each `kedge run` checks these cases and a promotion needs them:
 
 [stages.{to}]
 step = "dataset"

@@ -10,6 +10,7 @@ import msgspec
 
 from kedge.app.aliases import referred
 from kedge.app.project import Project, private_file
+from kedge.app.regressions import pinned_gates
 from kedge.core.errors import Broken, NotFound
 from kedge.core.evaluation import Gate, Verdict
 from kedge.core.hashing import canonical, digest
@@ -121,10 +122,14 @@ def _set_at(tx: Ledger, gate: str) -> datetime | None:
 
 
 def gates_in_force(project: Project, model: str) -> list[Gate]:
-    """The gates whose verdicts the stages that register this model wait for, else every gate of the project file."""
+    """The gates whose verdicts the stages that register this model wait for, and those that judge the same bundle by
+    pinned cases; else every gate of the project file."""
     stages = project.config.stages
     gates = {name: gate for name in stages if (gate := _gate(project, name))}
-    wanted = [_before(project, name, list(gates)) for name in stages if _registers(project, name, model)]
+    registering = [name for name in stages if _registers(project, name, model)]
+    wanted = [_before(project, name, list(gates)) for name in registering]
+    if any(wanted):
+        wanted += [pinned for name in registering for pinned in pinned_gates(project, name)]
     return [gates[name] for name in dict.fromkeys(name for name in wanted if name) or gates]
 
 
