@@ -16,6 +16,7 @@ from kedge.core.errors import Unavailable
 
 LATER = (429, 503)
 TRIES = 8
+FIRST_PAUSE = 0.25
 _LONGEST = 30.0
 
 
@@ -53,12 +54,17 @@ class Asker(Protocol):
 
 
 async def answer_lines(
-    lines: Iterable[Line], asker: Asker, *, at_once: int, done: Callable[[Line, Outcome], None]
+    lines: Iterable[Line],
+    asker: Asker,
+    *,
+    at_once: int,
+    done: Callable[[Line, Outcome], None],
+    first_pause: float = FIRST_PAUSE,
 ) -> None:
     """Answer every line, at most `at_once` at a time; `done` is called with each as it comes. One that is refused for now
     is asked again, some times and after longer and longer pauses. Raises the first error that stops it all."""
     waiting = iter(lines)
-    tasks = [asyncio.create_task(_work(waiting, asker, done)) for _ in range(at_once)]
+    tasks = [asyncio.create_task(_work(waiting, asker, done, first_pause)) for _ in range(at_once)]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -67,13 +73,14 @@ async def answer_lines(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _work(waiting: Iterator[Line], asker: Asker, done: Callable[[Line, Outcome], None]) -> None:
+async def _work(
+    waiting: Iterator[Line], asker: Asker, done: Callable[[Line, Outcome], None], first_pause: float
+) -> None:
     for line in waiting:
-        done(line, await _ask(line, asker))
+        done(line, await _ask(line, asker, first_pause))
 
 
-async def _ask(line: Line, asker: Asker) -> Outcome:
-    pause = 0.25
+async def _ask(line: Line, asker: Asker, pause: float) -> Outcome:
     for _ in range(TRIES - 1):
         outcome = await asker.ask(line.path, line.body)
         if outcome.status not in LATER:
@@ -93,7 +100,7 @@ class Outward:
     async def ask(self, path: str, body: bytes) -> Outcome:
         """POST a body."""
         url = self._url + path
-        pause = 0.25
+        pause = FIRST_PAUSE
         for attempt in range(TRIES):
             try:
                 request = self._client.post(url).header("content-type", "application/json").body_bytes(body).build()
