@@ -47,7 +47,7 @@ class Line:
             code = main(["-C", str(self.root), *words, "--json"])
         return code, json.loads(out.getvalue().splitlines()[-1])
 
-    def work(self, step: str, options: Any, inputs: dict[str, str], folder: Path) -> Evaluation:
+    def work(self, step: str, options: Any, inputs: dict[str, str], folder: Path, **facts: Any) -> Evaluation:
         """A step's work in this process, where what it needs is loaded already."""
         project = self.open()
         context = StepContext(
@@ -59,6 +59,7 @@ class Line:
             workdir=folder,
             progress=Silent(),
             metrics=RecordedMetrics(),
+            facts=facts,
         )
         result = importlib.import_module(f"kedge.app.work.{step}").work(context, options)
         found = read_evaluation(project.blobs, result.outputs["evaluation"].digest)

@@ -18,7 +18,7 @@ from kedge.app.steps.evaluate import EvaluateOptions
 from kedge.app.steps.harness import HarnessOptions
 from kedge.app.work.harness import EngineLM
 from kedge.core.bundle import Bundle
-from kedge.core.errors import Invalid
+from kedge.core.errors import Invalid, NotFound
 from kedge.core.ports import Silent
 from kedge.serve.engines.open import open_engine
 
@@ -155,6 +155,22 @@ def test_a_real_model_is_scored_with_likelihood_confidence_and_examples(
     assert found.lower == ("perplexity", "ece", "brier", "latency")
     assert again == found
     assert not (tmp_path / "second").exists()  # nothing was asked, and no model loaded
+
+
+def test_a_base_model_is_asked_beside_the_one_that_was_trained_from_it(
+    line: Any, rests: Any, tiny_model: Path, tmp_path: Path
+) -> None:
+    line.data(rests)
+    inputs = {"bundle": line.bundle(line.trained(tiny_model)), "dataset": line.good("data", "list")[-1]["digest"]}
+    trained = {"step": "train", "key": "k", "args": {"base": str(tiny_model)}}
+
+    found = line.work("evaluate", EvaluateOptions(baselines=(), cases=4), inputs, tmp_path / "a", runs=[trained])
+
+    assert found.baselines == ("zero_shot", "few_shot_4")
+    gone = {**trained, "key": "l", "args": {"base": str(tmp_path / "gone")}}
+    with pytest.raises(NotFound) as caught:
+        line.work("evaluate", EvaluateOptions(baselines=(), cases=4), inputs, tmp_path / "b", runs=[gone])
+    assert "shots = []" in caught.value.hint
 
 
 def test_what_an_engine_cannot_tell_is_said() -> None:
