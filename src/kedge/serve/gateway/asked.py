@@ -61,7 +61,11 @@ class CommonBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def penalised(self) -> str:
         """The field that changes logits ("" for none)."""
-        return next((f for f in ("logit_bias", "frequency_penalty", "presence_penalty") if getattr(self, f)), "")
+        if self.logit_bias:
+            return "logit_bias"
+        if self.frequency_penalty:
+            return "frequency_penalty"
+        return "presence_penalty" if self.presence_penalty else ""
 
     @property
     def penalties(self) -> Penalties | None:
