@@ -15,6 +15,7 @@ from kedge.app.ingest import Ingested, IngestOptions, ingest
 from kedge.app.project import open_project
 from kedge.app.touched import Touched, touched
 from kedge.cli.columns import columns
+from kedge.cli.data_report import report, subject
 from kedge.cli.progress import open_progress
 from kedge.cli.render import emit
 
@@ -194,6 +195,10 @@ def _draw_models(found: Touched) -> str:
     ]
     parts = [columns(("run", "stage", "started"), rows), "\n".join(found.models)]
     return "\n\n".join([*parts, *([columns(("bundle", "model", "answers"), bundles)] if bundles else [])])
+
+
+command.add_command(report)
+command.add_command(subject)
 
 
 def _draw_versions(versions: Sequence[data.DatasetVersion]) -> str:

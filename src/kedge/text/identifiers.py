@@ -26,9 +26,16 @@ _NUMERIC = re.compile(r"[0-9](?:[0-9().\-/ AB]{4,60}[0-9]|[0-9]{0,3}(?:\.[0-9]{1
 _LETTERED = re.compile(r"[0-9](?:(?<=[A-Z][0-9])[0-9]|(?<=[A-Z] [0-9])[0-9]|[0-9]{7}-?[A-Z])")
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}[0-9]{2}[A-Z0-9 ]{10,40}")
 _IPV4 = re.compile(r"(?<![\w.-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![\w-]|\.[0-9])")
+_IP_WORDS = re.compile(
+    r"(?i)(?<![a-z])(?:ip|ipv4|ips?_?addr\w*|\w*addr(?:ess)?\w*|hosts?|hostname|dns|server|inet|from|client|connect\w*|peer|ping|gateway|\w+://)(?![a-z])"
+)
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?::(?:[0-9]{1,3}\.){3}[0-9]{1,3})?(?![\w:])")
+_IPV6 = re.compile(
+    r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?::(?:[0-9]{1,3}\.){3}[0-9]{1,3})?(?![\w:]|\.[0-9])"
+)
 _CARD = re.compile(r"(?<![\w.+-])(?:[0-9]{4}([ -])(?:[0-9]{4}\1){2}[0-9]{1,7}|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5}|[0-9]{13,19})(?![\w-]|\.[0-9])")  # fmt: skip
+_GROUP_BEFORE = re.compile(r"[0-9A-Fa-f]{4}\s\Z")
+_GROUP_AFTER = re.compile(r"\s[0-9A-Fa-f]{4}(?!\w)")
 _CARD_WORDS = re.compile(
     r"(?i)(?<![a-z])(?:card|visa|master ?card|amex|american express|discover|credit|debit|payment|kreditkarte|karte|cc|pan|paid)"
 )
@@ -46,7 +53,8 @@ _PHONE = re.compile(r"""
     )(?:[ ]?(?:x|ext\.?)[ ]?[0-9]{1,6})?(?![\w]|[.,/-][0-9])""", re.VERBOSE)  # fmt: skip
 _PHONE_LOOSE = re.compile(r"(?<![\w.,/-])\+?\(?[0-9][0-9() .\-/]{5,18}[0-9](?:[ ]?(?:x|ext\.?)[ ]?[0-9]{1,6})?(?![\w]|[.,/-][0-9])")  # fmt: skip
 _PHONE_WORDS = re.compile(
-    r"(?i)(?<![a-z])(?:tel|phone|telephone|telefon|t[ée]l[ée]phone|mobile|mobil|handy|cell|call|fax|whatsapp|sms|hotline|rufnummer|dial|ring|reach \w+ (?:on|at))"
+    r"(?i)(?<![a-z])(?:tel(?:ephone|efon|efoon)?|phone|t[ée]l[ée]phone|mobile?|handy|cell|call|fax|whatsapp|sms|hotline|rufnummer|dial|ring"
+    r"|reach \w+)(?:[_ -]?(?:numbers?|no|nr|num))?[\s.:=#'\"(+]*(?:(?:me|us|is|at|on|now|under|unter|or)[\s.:=#'\"(+]*){0,2}\Z"
 )
 _CODES = re.compile(
     r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|21[12368]|2[2-6][0-9]|29[0179]|35[0-9]|37[0-8]|38[0-35-79]|42[013]|50[0-9]|59[0-9]|67[02-9]|68[0-35-9]|69[0-2]|80[08]|85[02356]|87[08]|88[0-368]|96[0-8]|97[0-79]|99[2-68]"
@@ -140,6 +148,8 @@ def _ipv6(content: str) -> Iterator[Span]:
 
 
 def _is_ipv6(text: str) -> bool:
+    if text.endswith("::"):
+        return False  # a network, or a list of numbers
     if sum(each in "0123456789abcdefABCDEF" for each in text) < 4 or (text.endswith(":") and not text.endswith("::")):
         return False
     if "::" in text and text.count(":") < 3 and not any(map(str.isdigit, text)):
@@ -171,6 +181,8 @@ def _ipv4(content: str, begin: int, end: int) -> Iterator[Span]:
         parts = match[0].split(".")
         plain = all(int(part) < 256 and (part == "0" or part[0] != "0") for part in parts)
         nobody = parts[0] in {"0", "127"} or parts[1:] == ["0", "0", "0"] or parts[:2] == ["255", "255"]
+        if max(map(int, parts)) < 32 and parts[0] != "10" and not _near(_IP_WORDS, content, *match.span()):
+            continue  # so are versions and sections numbered
         if plain and not nobody and not _VERSION_WORDS.search(content[max(0, match.start() - 24) : match.start()]):
             yield Span(*match.span(), "ip")
 
@@ -180,9 +192,14 @@ def _cards(content: str, begin: int, end: int) -> Iterator[Span]:
         digits = "".join(filter(str.isdigit, match[0]))
         if not (13 <= len(digits) <= 19 and _BRANDS.fullmatch(digits) and luhn(digits) and len(set(digits)) > 1):
             continue
-        grouped = len(digits) < len(match[0])
+        grouped = len(digits) < len(match[0]) and not _in_a_row(content, match.start(), match.end())
         if grouped or _near(_CARD_WORDS, content, match.start(), match.end()):
             yield Span(*match.span(), "card")
+
+
+def _in_a_row(content: str, begin: int, end: int) -> bool:
+    """Whether more groups of four stand beside it, as in a table of codes."""
+    return bool(_GROUP_BEFORE.search(content, max(0, begin - 6), begin) or _GROUP_AFTER.match(content, end))
 
 
 def _national(
@@ -198,10 +215,15 @@ def _national(
 
 
 def _phones(content: str, begin: int, end: int) -> Iterator[Span]:
-    pattern = _PHONE_LOOSE if _PHONE_WORDS.search(content, max(0, begin - NEAR), begin + 3) else _PHONE
+    pattern = _PHONE_LOOSE if _is_called(content, begin + 3) else _PHONE
     for match in pattern.finditer(content, begin, min(len(content), end + 8)):
         if _is_phone(match[0]):
             yield Span(*match.span(), "phone")
+
+
+def _is_called(content: str, at: int) -> bool:
+    """Whether the words just before say that a telephone number follows."""
+    return _PHONE_WORDS.search(content, max(0, at - NEAR), at) is not None
 
 
 def _is_phone(text: str) -> bool:

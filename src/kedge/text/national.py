@@ -132,7 +132,7 @@ LETTERS = (
         ),
         _fiscal_code,
     ),
-    Rule("es_nif", re.compile(r"(?<![\w-])(?:[0-9]{8}|[XYZ][0-9]{7})-?[A-HJ-NP-TV-Z](?![\w-])"), _nif),
+    Rule("es_nif", re.compile(r"(?<![\w/.-])(?:[0-9]{8}|[XYZ][0-9]{7})-?[A-HJ-NP-TV-Z](?![\w-])"), _nif),
     Rule(
         "uk_nino",
         re.compile(r"(?<!\w)(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?(?:[0-9]{2} ?){3}[A-D](?!\w)"),

@@ -147,7 +147,11 @@ def suffix_length(text: Text, begin: int, end: int, rules: Rules) -> int:
             first -= 1
         if end - first > 1:
             length = end - first
-        elif before & BEFORE_DOT or (end - begin > 2 and before & UPPER and text[1, end - 3] & UPPER) or (end - begin > 2 and text[0, end - 3] == 0xB0 and text[0, end - 2] in (70, 102, 67, 99, 75, 107)):
+        elif (
+            before & BEFORE_DOT
+            or (end - begin > 2 and before & UPPER and text[1, end - 3] & UPPER)
+            or (end - begin > 2 and text[0, end - 3] == 0xB0 and text[0, end - 2] in (70, 102, 67, 99, 75, 107))
+        ):
             length = 1
     elif last == 43 and before & DIGIT:
         length = 1
