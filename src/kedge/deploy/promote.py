@@ -152,7 +152,7 @@ def _outdated(evidence: Evidence, gate: Gate) -> list[str]:
         )
     for name, then in evidence.verdict.detail.get("references", {}).items():
         address, bundle = evidence.references.get(name, ("", ""))
-        if bundle != then["bundle"]:
+        if bundle not in (then["bundle"], evidence.verdict.bundle):
             was = then["version"] or "nothing yet"
             found.append(f"gate {gate.name} compared with {name} when it was {was}; it is {address or 'gone'} now")
     return found

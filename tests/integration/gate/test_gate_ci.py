@@ -17,6 +17,7 @@ import jsonschema
 import pytest
 import yaml
 
+from kedge.app import models
 from kedge.app.initialise import CI
 from kedge.cli.main import ENTRIES
 from kedge.core.evaluation import Finding, Interval, Outcome, Rule
@@ -72,6 +73,14 @@ def test_a_named_version_is_judged_instead_of_the_newest(make_yard: MakeYard, ke
 
     assert kedge("gate", "sums@1", "--ci", code=0)["judgements"][0]["version"] == "sums@1"
     assert kedge("gate", "--ci", code=3)["judgements"][0]["version"] == "sums@2"
+
+
+def test_a_version_that_has_taken_the_alias_it_was_compared_with_stays_passed(make_yard: MakeYard, kedge: Any) -> None:
+    yard = make_yard('rules = [{ metric = "exact_match", at_least = "sums@production" }]')
+    models.promote(yard.project, yard.make_version("one", right(50, 100)).address)
+    models.promote(yard.project, yard.make_version("two", right(90, 100)).address)
+
+    assert kedge("gate", "--ci", code=0)["outcome"] == "pass"
 
 
 def test_every_report_is_written_beside_the_others(make_yard: MakeYard, kedge: Any, tmp_path: Path) -> None:
