@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import secrets
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from kedge.app import data
 from kedge.app.aliases import resolve
 from kedge.app.project import Project
 from kedge.app.runs import run_one
@@ -25,6 +25,7 @@ from kedge.core.errors import Invalid, KedgeError, NotFound, Unavailable
 from kedge.core.evaluation import CaseResult, Evaluation, MetricResult
 from kedge.core.hashing import digest_of
 from kedge.core.ledger import RunQuery
+from kedge.core.manifest import read_config
 from kedge.core.ports import Progress, Silent
 from kedge.core.release import Role
 from kedge.core.run import Run, RunStatus
@@ -36,6 +37,7 @@ from kedge.plugins import catalogue
 
 SILENT = Silent()
 KEY = "env:KEDGE_KEY"
+_DATASET = re.compile(r"(?P<name>[^@:]+)(@(?P<version>[1-9]\d*))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ def evaluate(
     """
     _check_names(options)
     subject = _subject(project, what, options.remote)
-    inputs = {"dataset": data.resolve(project, dataset).digest}
+    inputs = {"dataset": _dataset(project, dataset)}
     if subject.remote is None:
         inputs = {"bundle": subject.bundle, **inputs}
         options = replace(options, remote=None)
@@ -260,6 +262,22 @@ def _endpoint(project: Project, name: str, remote: RemoteOptions | None) -> Remo
         key=given.key or KEY,
         revision=stable.bundle if stable else "",
     )
+
+
+def _dataset(project: Project, address: str) -> str:
+    """The digest of a dataset by `name` or `name@2`; whatever else is left to the application's own look-up.
+
+    Evaluating is often done again with another scorer: it need not load what reads rows to find out which they are.
+    """
+    match = _DATASET.fullmatch(address)
+    if match is not None:
+        artifacts = [each for each in project.ledger.artifacts.all() if each.kind is ArtifactKind.DATASET]
+        named = [each.digest for each in artifacts if read_config(project.blobs, each.digest)["name"] == match["name"]]
+        number = int(match["version"] or len(named))
+        if 1 <= number <= len(named):
+            return named[number - 1]
+    found: str = importlib.import_module("kedge.app.data").resolve(project, address).digest
+    return found
 
 
 def _check_names(options: EvaluateOptions) -> None:
