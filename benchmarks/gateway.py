@@ -54,6 +54,7 @@ from kedge.serve.gateway.parts import assemble
 from kedge.serve.gateway.ports import GatewayOptions, Ports
 from kedge.serve.gateway.routing import Running
 from kedge.serve.gateway.run import Ready, run_gateway
+from kedge.serve.launch import Launcher
 from kedge.store.traces.open import open_sink
 
 CONNECTIONS = (1, 16, 64)
@@ -88,7 +89,7 @@ def completion(text: str) -> bytes:
 def events() -> bytes:
     """The same as a stream of chunks in one piece."""
     words = [f"word{i} " for i in range(CHUNKS)]
-    parts = []
+    parts: list[dict[str, Any]] = []
     for i, word in enumerate(words):
         delta = {"role": "assistant", "content": word} if i == 0 else {"content": word}
         choice = {"index": 0, "delta": delta, "finish_reason": None}
@@ -109,10 +110,12 @@ class Mock(asyncio.Protocol):
     """Answers every request at once: with a stream if its body asks for one."""
 
     def connection_made(self, transport: Any) -> None:
+        """Somebody is there."""
         self._transport = transport
         self._data = b""
 
     def data_received(self, data: bytes) -> None:
+        """A request, or a piece of it."""
         self._data += data
         while (end := self._data.find(b"\r\n\r\n")) >= 0:
             head = self._data[:end].lower()
@@ -182,8 +185,6 @@ def serve_kedge(port: int, upstream: str, folder: Path, *, cache: bool) -> None:
     async def launch(digest: str) -> Running:
         if not upstream:
             return Running(digest=digest, bundle=bundle, engine=Instant())
-        from kedge.serve.launch import Launcher  # noqa: PLC0415 - only this way of serving needs it
-
         _, pool = await Launcher(unpack=lambda _: (bundle, folder)).launch(digest)
         return Running(digest=digest, bundle=bundle, engine=pool)
 
@@ -247,6 +248,7 @@ class Caller(asyncio.Protocol):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: Any) -> None:
+        """Ask for the first time."""
         self._transport = transport
         self._ask()
 
@@ -259,6 +261,7 @@ class Caller(asyncio.Protocol):
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
+        """An answer, or a piece of it."""
         self._data += data
         end = self._data.find(b"\r\n\r\n")
         if end < 0:
@@ -278,6 +281,7 @@ class Caller(asyncio.Protocol):
         self._ask()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """No more is asked."""
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -495,9 +499,13 @@ def _litellm(mock: int, folder: Path, venvs: Path) -> Gateway | None:
     file.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": "sk-bench"}}))
     command = [str(binary), "--config", str(file), "--port", str(port), "--host", "127.0.0.1", "--num_workers", "1"]
     environment = {**os.environ, "LITELLM_LOG": "ERROR", "LITELLM_TELEMETRY": "False"}
-    headers = partial(dict, authorization="Bearer sk-bench")
     return Gateway(
-        name="litellm", command=command, port=port, ready="/health/liveliness", headers=headers, environment=environment
+        name="litellm",
+        command=command,
+        port=port,
+        ready="/health/liveliness",
+        headers=lambda: {"authorization": "Bearer sk-bench"},
+        environment=environment,
     )
 
 

@@ -12,11 +12,8 @@ import pytest
 from kedge.core.access import Key, Scope
 from kedge.core.bundle import Bundle
 from kedge.core.errors import Unavailable
-from kedge.core.settings import GatewaySettings
 from kedge.core.spec import Spec
 from kedge.serve.gateway.auth import KeyRing
-from kedge.serve.gateway.errors import ApiError
-from kedge.serve.gateway.limits import Limits
 from kedge.testing.gateway import KEY, Caller, MemoryGateway, hash_key
 
 BODY = {"model": "words", "prompt": "hi"}

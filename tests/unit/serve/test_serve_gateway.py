@@ -19,7 +19,7 @@ from kedge.core.spec import Spec
 from kedge.core.trace import parse_receipt
 from kedge.serve.gateway.parts import Gateway
 from kedge.testing.engines import EchoEngine
-from kedge.testing.gateway import KEY, SECRET, Caller, MemoryGateway, Response
+from kedge.testing.gateway import SECRET, Caller, MemoryGateway, Response
 
 CHAT = "/v1/chat/completions"
 TEXT = "/v1/completions"

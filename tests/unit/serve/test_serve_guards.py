@@ -112,7 +112,11 @@ def test_a_bundle_whose_guard_is_not_installed_is_not_loaded(tmp_path: Path) -> 
         (spec("pii", kinds=["phone"]), MAIL, MAIL),
         (spec("pii"), "nothing here", "nothing here"),
         (spec("secrets"), f"the key is {AWS} ok", "the key is [AWS_KEY] ok"),
-        (spec("pattern", patterns={"ticket": "T-[0-9]+"}, action="mask"), "see T-17 and T-4", "see [TICKET] and [TICKET]"),
+        (
+            spec("pattern", patterns={"ticket": "T-[0-9]+"}, action="mask"),
+            "see T-17 and T-4",
+            "see [TICKET] and [TICKET]",
+        ),
         (spec("length", characters=5, action="cut"), "123456789", "12345"),
     ],
 )
