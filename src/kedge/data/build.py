@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
+
 from kedge.core.ports import BlobStore, Progress
 from kedge.core.spec import to_plain
 from kedge.data.divide import divide
@@ -17,8 +20,10 @@ from kedge.data.ingest import Mapper, ingest
 from kedge.data.normalise import normalise_stage
 from kedge.data.packs import prune
 from kedge.data.policy import policy_stage
-from kedge.data.quality.judge import NOTHING, judge_rows
+from kedge.data.quality.judge import NOTHING, Judged, judge_rows
 from kedge.data.quality.stage import count_stage
+from kedge.data.sample import SampleOptions, draw
+from kedge.data.stage import StoredRows
 from kedge.data.store import store
 from kedge.data.types import BuildRequest, BuildResult, StageSpec
 
@@ -43,10 +48,29 @@ def build(
     packs = cache or folder / "rows"
     rows = ingest(request.sources, root, progress, cache=packs, stages=stages, mapper=mapper)
     judged = judge_rows(rows, request.quality) if request.quality else NOTHING
+    judged = _drawn(rows, request.sample, judged) if request.sample else judged
     divided = divide(rows, request.duplicates, request.split, progress, judged)
     result = store(request, recipe(request), rows, divided, folder=folder, blobs=blobs, progress=progress)
     prune(packs, rows.packs)
     return result
+
+
+def _drawn(rows: StoredRows, options: SampleOptions, judged: Judged) -> Judged:
+    """What was judged, and of the others those that are not drawn."""
+    left = np.delete(np.arange(len(rows), dtype=np.int64), judged.rows)
+    ids: list[str] = []
+    kinds: list[str] = []
+    for batch in rows.scan(["id", "tags"]):
+        ids += batch.column("id").to_pylist()
+        tags = batch.column("tags").to_pylist() if options.tag else [""] * batch.num_rows
+        kinds += [str(msgspec.json.decode(each).get(options.tag, "")) if each else "" for each in tags]
+    drawn = draw([ids[at] for at in left], [kinds[at] for at in left], options)
+    out = np.delete(left, drawn)
+    rows_out = np.concatenate((judged.rows, out))
+    order = np.argsort(rows_out, kind="stable").tolist()
+    reasons = [*judged.reasons, *(["sample"] * len(out))]
+    details = [*judged.details, *(["not drawn"] * len(out))]
+    return Judged(rows_out[order], [reasons[at] for at in order], [details[at] for at in order])
 
 
 def _late(request: BuildRequest) -> tuple[StageSpec, ...]:
@@ -78,4 +102,5 @@ def recipe(request: BuildRequest) -> Mapping[str, Any]:
     stages = [{"name": stage.name, "args": _args(stage)} for stage in request.stages]
     policy = {"policy": to_plain(request.policy)} if request.policy.says_something else {}
     quality = {"quality": to_plain(request.quality)} if request.quality else {}
+    quality |= {"sample": to_plain(request.sample)} if request.sample else {}
     return {"sources": sources, **steps, **policy, **({"stages": stages} if stages else {}), **quality}

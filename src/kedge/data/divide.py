@@ -23,7 +23,7 @@ from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
 from kedge.data.quality.judge import NOTHING, Judged
 from kedge.data.rows import DETAIL
-from kedge.data.split import RANK, SPLITS, fall
+from kedge.data.split import RANK, SPLITS, assign_stratum, assign_time, fall
 from kedge.data.stage import StoredRows
 from kedge.data.tags import tag_text
 from kedge.data.types import DuplicateOptions, SplitOptions
@@ -100,7 +100,7 @@ def divide(
         dropped.append(Dropped("duplicate:near", kept[near], heads[near]))
         kept = heads = kept[~near]
     progress.advance()
-    fallen = _by_cluster(columns.ids, heads, split) if columns.splits is None else columns.splits[kept]
+    fallen = _fallen(rows, columns, kept, heads, split)
     divided = replace(_separate(columns, kept, heads, fallen, tuple(dropped)), judged=judged)
     progress.advance()
     progress.note(rows=len(divided.kept), dropped=len(rows) - len(divided.kept))
@@ -204,6 +204,17 @@ def _once(
     staying = np.ones(len(rank), dtype=bool)
     staying[lost] = False
     return kept[staying[kept]], Dropped(step, lost[back], winners[back])
+
+
+def _fallen(
+    rows: StoredRows, columns: _Columns, kept: NDArray[np.int64], heads: NDArray[np.int64], options: SplitOptions
+) -> NDArray[np.uint8]:
+    """The split of each row before leaks are looked for."""
+    if options.time:
+        return assign_time(rows, kept, options)
+    if options.stratum:
+        return assign_stratum(rows, kept, heads, columns.ids.hex(heads), options)
+    return _by_cluster(columns.ids, heads, options) if columns.splits is None else columns.splits[kept]
 
 
 def _by_cluster(ids: Digests, heads: NDArray[np.int64], options: SplitOptions) -> NDArray[np.uint8]:

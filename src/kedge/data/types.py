@@ -11,6 +11,7 @@ from kedge.core.artifact import Artifact
 from kedge.core.dataset import DatasetManifest
 from kedge.core.errors import Invalid
 from kedge.data.quality.types import QualityOptions
+from kedge.data.sample import SampleOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,18 +125,23 @@ class DuplicateOptions:
 class SplitOptions:
     """Which share of the groups is held out. `group` is a tag ("" = the near-duplicate cluster).
 
-    A held-out row is rejected when its cluster, or its value of one of the tags in `unseen`, occurs in training.
+    With `time`, a tag that sorts by time, the newest rows are the test and those before them validation. With `stratum`,
+    a tag, the shares hold within each of its values, whole clusters at a time. A held-out row is rejected when its cluster, or its value of one of the tags in `unseen`, occurs in training.
     """
 
     test: float = 0.1
     validation: float = 0.05
     group: str = ""
     unseen: tuple[str, ...] = ()
+    time: str = ""
+    stratum: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
         if min(self.test, self.validation) < 0 or self.test + self.validation >= 1:
             raise Invalid("split.test and split.validation must be shares that add up to less than 1")
+        if sum(map(bool, (self.group, self.time, self.stratum))) > 1:
+            raise Invalid("split.group, split.time and split.stratum are three ways to split: choose one")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +177,7 @@ class BuildRequest:
     policy: PolicyOptions = field(default_factory=PolicyOptions)
     stages: tuple[StageSpec, ...] = ()
     quality: QualityOptions | None = None
+    sample: SampleOptions | None = None
     vault: str = ""
 
 

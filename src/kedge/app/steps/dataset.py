@@ -23,6 +23,7 @@ from kedge.data.fingerprint import fingerprint
 from kedge.data.policy import RIGHTS
 from kedge.data.privacy.types import PrivacyOptions
 from kedge.data.quality.types import QualityOptions
+from kedge.data.sample import SampleOptions
 from kedge.data.types import (
     BoundSource,
     DuplicateOptions,
@@ -60,6 +61,7 @@ class DatasetOptions:
     overlap: OverlapOptions | None = None
     contract: ContractOptions | None = None
     quality: QualityOptions | None = None
+    sample: SampleOptions | None = None
     allow_empty: bool = False
 
     def __post_init__(self) -> None:
@@ -128,7 +130,7 @@ _ROOM += (
     "store",
 )
 _ROOM += ("strict", "tags", "types")
-_ROOM += ("clean", "columns", "contract", "contract_types", "overlap", "privacy", "quality")
+_ROOM += ("clean", "columns", "contract", "contract_types", "overlap", "privacy", "quality", "sample")
 _TEXT = (
     "checksums",
     "compiled",

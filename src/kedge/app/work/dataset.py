@@ -29,6 +29,7 @@ def work(context: StepContext, options: DatasetOptions) -> StepResult:
         policy=options.policy,
         stages=row_stages(context, options),
         quality=options.quality,
+        sample=options.sample,
         vault=_vault(context, options),
     )
     result = build(
