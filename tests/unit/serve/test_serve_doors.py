@@ -256,6 +256,12 @@ def test_tensors_of_texts_are_answered_by_tensors() -> None:
     assert parse_receipt(spoken.json["parameters"]["receipt"], SECRET).trace == spoken.headers["x-request-id"]
 
 
+def test_a_body_may_say_again_which_model_it_is_for() -> None:
+    assert post(INFER, infer(["a"], model_name="words")).status == 200
+    assert post(INFER, infer(["a"], model_name="other")).status == 400
+    assert post("/v2/models/words/versions/1/infer", infer(["a"], model_version="2")).status == 400
+
+
 def test_parameters_come_as_such_or_as_tensors() -> None:
     limit = {"name": "max_tokens", "datatype": "INT32", "shape": [1], "data": [1]}
     given = infer(["a b c"])

@@ -155,6 +155,7 @@ async def _infer(gateway: Gateway, exchange: Exchange, key: Key) -> int:
     settings = gateway.options.settings
     data = await exchange.body(limit=settings.max_body_bytes, seconds=settings.request_seconds)
     body, tensors = read_tensors(data, exchange.header(BINARY))
+    _check_named(body, _model(exchange))
     texts, given = _read_inputs(tensors)
     parameters = _parameters({**body.parameters, **given})
     if len(texts) > settings.max_choices:
@@ -176,6 +177,14 @@ async def _infer(gateway: Gateway, exchange: Exchange, key: Key) -> int:
         content=encode(texts).decode(),
     )
     return await answer(gateway, exchange, key, asked)
+
+
+def _check_named(body: InferBody, model: str) -> None:
+    """400 if the body names another model than the path."""
+    name, _, version = model.partition("@")
+    for field, given, wanted in (("model_name", body.model_name, name), ("model_version", body.model_version, version)):
+        if given not in (None, "", wanted):
+            raise invalid(f"'{field}' is another than the path has", param=field, code="invalid_value")
 
 
 def _read_inputs(tensors: Sequence[Tensor]) -> tuple[list[Prompt], dict[str, Any]]:

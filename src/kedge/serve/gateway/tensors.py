@@ -51,12 +51,14 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class InferBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of `infer`."""
+    """The body of `infer`. `model_name` and `model_version` say again what the path says, as KServe's client does."""
 
     inputs: Annotated[list[InputTensor], msgspec.Meta(min_length=1, max_length=16)]
     outputs: Annotated[list[Output], msgspec.Meta(max_length=16)] = []
     parameters: dict[str, Any] = {}
     id: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    model_name: str | None = None
+    model_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
