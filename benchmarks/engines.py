@@ -87,7 +87,7 @@ def write_model(folder: Path, layers: int) -> None:
         for name, weights in model.named_parameters():
             if "layers" in name and weights.ndim == 2:
                 weights *= 2.5  # so that greedy answers are not one token for ever
-        model.model.embed_tokens.weight[1] = -1.0  # and never end early: the end is not among the likely
+        model.model.embed_tokens.weight[1] = 0.0  # and never end early: among so many the end is never the likeliest
     model.generation_config = transformers.GenerationConfig(bos_token_id=0, eos_token_id=1, pad_token_id=1)
     model.save_pretrained(folder)
     raw = Tokenizer(models.BPE())
@@ -167,8 +167,8 @@ def kedge_way(name: str, line: Line, gateway: Gateway, prompts: list[str], token
             took = time.perf_counter() - began
             firsts = await asyncio.gather(*(caller.ask(prompt, tokens=1) for prompt in prompts[:at_once]))
         for each in [*got, *firsts]:
-            if each.status != 200 or each.error:
-                raise SystemExit(f"the gateway did not answer: {each.status} {each.error}")
+            if each.status != 200 or each.error or each.tokens not in (1, tokens):
+                raise SystemExit(f"the gateway did not answer: {each.status} {each.tokens} tokens {each.error}")
         return sum(each.tokens for each in got) / took, statistics.median(each.first for each in firsts)
 
     return Way(name=name, run=lambda at_once: asyncio.run(ask(at_once)))

@@ -20,14 +20,27 @@ from pathlib import Path
 
 import pytest
 
+from kedge.app.steps.bundle import BundleOptions
+from kedge.app.steps.upstream import UpstreamOptions
+from kedge.app.work.bundle import work as bind_bundle
+from kedge.app.work.upstream import work as name_upstream
 from kedge.core.bundle import Bundle, Sampling
 from kedge.core.errors import Invalid, KedgeError, Missing, NotFound, Refused, Unavailable
 from kedge.core.generation import GenerationRequest
+from kedge.core.ports import Silent
 from kedge.core.spec import Spec
+from kedge.core.step import StepContext
+from kedge.registry.bundle import read_bundle
 from kedge.serve.answers import Answering, Busy
+from kedge.serve.engines.open import open_engine
+from kedge.serve.engines.run import run
 from kedge.serve.launch import Launcher
 from kedge.serve.pool import Pool
 from kedge.serve.servers.local import command_line
+from kedge.serve.servers.upstream import read_target
+from kedge.testing.blobs import MemoryBlobs
+from kedge.testing.engines import finish_all
+from kedge.testing.training import RecordedMetrics
 
 KEY = "sk-of-the-upstream"
 
@@ -168,7 +181,7 @@ def test_what_breaks_after_the_first_word_is_not_tried_again(url: str) -> None:
 def test_a_request_the_server_minds_is_the_callers_fault(url: str) -> None:
     async def go() -> None:
         async with launched(remote(url)) as pool:
-            answering = await pool.ask([asked("status 400 times 1")])
+            answering = await pool.ask([asked("status 422 times 9")])
             (event,) = await answering.rest()
             assert (event.finish, event.error_code) == ("error", "invalid")
             refused = await pool.ask([replace(asked("schema"), schema="{}")])
@@ -308,3 +321,49 @@ def test_a_bundle_names_neither_programs_nor_free_arguments(
     (weights / "modeling.py").write_text("print()")
     with pytest.raises(Refused):
         command_line(local("vllm"), weights, 1)
+
+
+def test_a_server_is_evaluated_as_any_engine_is(programs: Path, weights: Path, url: str, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    far = remote(url, key=f"file:{key}")
+    for bundle in (far, local("vllm")):
+        engine = open_engine(bundle, weights)
+        answers = run(engine, [asked("one two three", max_tokens=2), asked("status 422 times 9")])
+        assert (answers["one two three"].text, answers["one two three"].finish) == ("one two", "length")
+        assert answers["status 422 times 9"].error_code == "invalid"
+        engine.submit(asked("word " * 60))
+        engine.cancel("word " * 4)
+        ended = ""
+        while ended != "cancelled":
+            ended = next((event.finish for event in engine.step() if event.finish), "")
+        assert finish_all(engine, asked("after"))["after"][-1].finish == "stop"
+        with pytest.raises(Invalid, match="cannot score"):
+            engine.score([("a", "b")])
+        engine.close()
+    with pytest.raises(Invalid, match="only read by a gateway"):
+        open_engine(remote(url), weights)
+
+
+def test_a_model_that_somebody_else_serves_can_be_bound(tmp_path: Path) -> None:
+    blobs = MemoryBlobs()
+    context = StepContext(
+        stage="far",
+        run="run-1",
+        inputs={},
+        blobs=blobs,
+        root=tmp_path,
+        workdir=tmp_path,
+        progress=Silent(),
+        metrics=RecordedMetrics(),
+    )
+    options = UpstreamOptions(url="https://api.example.org/v1", model="big", key="env:BIG", can=("tools",))
+    model = name_upstream(context, options).outputs["model"]
+    bound = bind_bundle(replace(context, inputs={"model": model}), BundleOptions()).outputs["bundle"]
+    engine = read_bundle(blobs, bound.digest).engine
+    assert engine.name == "openai"
+    target = read_target(read_bundle(blobs, bound.digest), lambda reference: "sk-secret")
+    assert (target.address, target.secret) == ("https://api.example.org/v1/chat/completions", "sk-secret")
+    assert "sk-secret" not in repr(target)
+    with pytest.raises(Invalid, match="must be a reference"):
+        UpstreamOptions(url="https://api.example.org/v1", model="big", key="sk-secret")

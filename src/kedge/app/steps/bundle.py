@@ -16,8 +16,8 @@ class BundleOptions:
     """What a release adds to the weights: prompt, chat template, sampling, engine and guards.
 
     `prompt` turns an input into what the model reads, with `{input}` in it; "" takes the one it was trained with.
-    The engine `auto` is openvino where a stage `export` comes before, and transformers where none does; the bundle names
-    the one it is.
+    The engine `auto` is openvino where a stage `export` comes before, openai for the model of a stage `upstream`, and
+    transformers otherwise; the bundle names the one it is.
     """
 
     prompt: str = ""

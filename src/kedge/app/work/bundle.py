@@ -8,6 +8,7 @@ from typing import Any
 from kedge.app.steps.bundle import BundleOptions
 from kedge.core.bundle import Bundle
 from kedge.core.errors import Invalid
+from kedge.core.manifest import read_config
 from kedge.core.ports import BlobStore
 from kedge.core.spec import Spec
 from kedge.core.step import StepContext, StepResult
@@ -23,7 +24,7 @@ def work(context: StepContext, options: BundleOptions) -> StepResult:
         prompt=options.prompt or trained_prompt(context.facts, model),
         chat_template=options.chat_template,
         sampling=options.sampling,
-        engine=choose_engine(context.blobs, options.engine, export),
+        engine=choose_engine(context.blobs, options.engine, model=model, export=export),
         guards=options.guards,
         export=export,
     )
@@ -31,9 +32,12 @@ def work(context: StepContext, options: BundleOptions) -> StepResult:
     return StepResult(outputs={"bundle": artifact}, metrics={"bytes": float(artifact.size)})
 
 
-def choose_engine(blobs: BlobStore, asked: Spec, export: str) -> Spec:
-    """The engine that is bound: never `auto`, and with an export's precision among its flags. `Invalid` if the flags say
-    another precision."""
+def choose_engine(blobs: BlobStore, asked: Spec, *, model: str, export: str) -> Spec:
+    """The engine that is bound: never `auto`, and with an export's precision among its flags, or those of the server that
+    has the model. `Invalid` if the flags say another precision."""
+    upstream = read_config(blobs, model).get("kedge", {}).get("upstream")
+    if upstream is not None and asked.name in ("auto", "openai"):
+        return Spec(name="openai", args={**upstream, **asked.args})
     name = ("openvino" if export else "transformers") if asked.name == "auto" else asked.name
     if name != "openvino" or not export:
         return Spec(name=name, args=asked.args)
