@@ -19,7 +19,7 @@ NATIONAL = tuple(sorted({rule.kind for rule in (*DIGITS, *LETTERS)}))
 KINDS = ("email", "phone", "iban", "card", "ip", *NATIONAL)
 NEAR = 48  # characters before a number in which a word says what it is
 
-_LOCAL = re.compile(r"[A-Za-z0-9\u00c0-\uffff.!#$%&'*+/=?^_`{|}~-]{1,64}\Z")
+_LOCAL = re.compile(r"[A-Za-z0-9\u00c0-\uffff.!#$%&'*+/?^_~-]{1,64}\Z")
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9\u00c0-\uffff](?:[A-Za-z0-9\u00c0-\uffff-]{0,61}[A-Za-z0-9\u00c0-\uffff])?\.){1,8}([A-Za-z\u00c0-\uffff]{2,24}|xn--[A-Za-z0-9-]{2,50})(?![A-Za-z0-9-])")  # fmt: skip
 _NUMERIC = re.compile(r"[0-9](?:[0-9().\-/ AB]{4,60}[0-9]|[0-9]{0,3}(?:\.[0-9]{1,3}){3})")
 # Two digits behind a capital, or eight before one. It begins with digits because those are rare: the search skips the rest.
@@ -37,7 +37,7 @@ _CARD = re.compile(r"(?<![\w.+-])(?:[0-9]{4}([ -])(?:[0-9]{4}\1){2}[0-9]{1,7}|[0
 _GROUP_BEFORE = re.compile(r"[0-9A-Fa-f]{4}\s\Z")
 _GROUP_AFTER = re.compile(r"\s[0-9A-Fa-f]{4}(?!\w)")
 _CARD_WORDS = re.compile(
-    r"(?i)(?<![a-z])(?:card|visa|master ?card|amex|american express|discover|credit|debit|payment|kreditkarte|karte|cc|pan|paid)"
+    r"(?i)(?<![a-z0-9])(?:credit_?card|card|visa|master ?card|amex|american express|discover|credit|debit|payment|kreditkarte|karte|cc|pan|paid)(?![a-z0-9])"
 )
 _BRANDS = re.compile(r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|(?:5[1-5]|2[2-7])[0-9]{14}|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|6(?:011|5[0-9]{2}|4[4-9][0-9])[0-9]{12}|35[0-9]{14}|(?:5[06-9]|6[0-9])[0-9]{10,17}")  # fmt: skip
 
@@ -60,10 +60,12 @@ _CODES = re.compile(
     r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|21[12368]|2[2-6][0-9]|29[0179]|35[0-9]|37[0-8]|38[0-35-79]|42[013]|50[0-9]|59[0-9]|67[02-9]|68[0-35-9]|69[0-2]|80[08]|85[02356]|87[08]|88[0-368]|96[0-8]|97[0-79]|99[2-68]"
 )
 _NOT_A_PHONE = re.compile(
-    r"\A[0-9]{5}-[0-9]{4}\Z|\A(?:19|20)[0-9]{2} ?- ?(?:19|20)[0-9]{2}\Z|[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}|[0-9]{2}[-/.][0-9]{2}[-/.](?:19|20)[0-9]{2}"
+    r"\A[0-9]{5}-[0-9]{4}\Z|\A(?:19|20)[0-9]{2} ?- ?(?:19|20)[0-9]{2}\Z|\A\+?[0-9]*\.[0-9]{5,}\Z"
+    r"|\A0[0-9]{3}(?:[ /-][0-9]{4}){1,3}\Z|\A(?:[0-9]{1,3}\.){3}[0-9]"
+    r"|[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}|[0-9]{2}[-/.][0-9]{2}[-/.](?:19|20)[0-9]{2}"
 )
 _VERSION_WORDS = re.compile(
-    r"(?i)(?:version|release|build|firmware|v|ver|rev|section|chapter|rfc|==|>=|<=|~=|oid|objectidentifier)[ :.=(\"']*\Z"
+    r"(?i)(?:version|release|build|firmware|v|ver|rev|section|chapter|rfc|==|>=|<=|~=|oid|object|objectidentifier)[ :.=(\"']*\Z"
 )
 
 
@@ -98,7 +100,7 @@ def _emails(content: str) -> Iterator[Span]:
         local = _LOCAL.search(content, max(0, at - 64), at)
         domain = _DOMAIN.match(content, at + 1, at + 255)
         if local and domain and is_top_level(domain[1]):
-            name = local[0].lstrip(".!#$%&'*/=?^`{|}~-")
+            name = local[0].lstrip(".!#$%&'*/?^~-")
             if name and not _is_no_mailbox(content, name, at - len(name), domain.end()):
                 yield Span(at - len(name), domain.end(), "email")
         at = content.find("@", at + 1)
@@ -109,6 +111,8 @@ def _is_no_mailbox(content: str, name: str, begin: int, end: int) -> bool:
     after = content[end : end + 1]
     if name.endswith(".") or ".." in name or after == "(" or (name == "git" and after == ":"):
         return True
+    if content[begin - 1 : begin] == "}" or re.fullmatch(r"[0-9]+\..*", content[begin + len(name) + 1 : end]):
+        return True  # a template, and a version
     before = content[max(0, begin - 80) : begin]
     return before.endswith("://") or (before.endswith(":") and "://" in before)
 
