@@ -330,3 +330,9 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
     disk.put(b"a", kept("text"))
     assert disk.get(b"a") == kept("text")
     disk.close()
+
+
+def test_a_folder_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Unavailable):
+        Disk(tmp_path / "file" / "answers.db", 1000)

@@ -131,9 +131,9 @@ class Budgets:
     async def tidy(self, *, idle: float = _IDLE) -> None:
         """Renew places, and give back units that nobody has used for so many seconds."""
         now, moment = self._clock.now(), time.monotonic()
-        for places in self._places.values():
+        for places in list(self._places.values()):
             await places.renew(now)
-        for meter in self._meters.values():
+        for meter in list(self._meters.values()):
             if meter.left > 0 and moment - meter.touched >= idle and meter.window is not None:
                 units, meter.left = meter.left, 0
                 await asyncio.to_thread(self._usage.give_back, meter.account, meter.window.name, units)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from kedge.core.errors import Unavailable
 from kedge.core.generation import GenerationEvent
 from kedge.serve.gateway.cache.memory import Kept
 
@@ -82,16 +83,20 @@ class Disk:
         return _PAGE * int(pages - free)
 
     def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            said = f"the cache cannot be kept on disk: {error.strerror}"
+            raise Unavailable(said, address=str(self._path), hint="set the endpoint's cache.disk to 0") from error
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
         try:
             for pragma in (f"page_size={_PAGE}", "journal_mode=WAL", "synchronous=OFF"):
                 connection.execute(f"PRAGMA {pragma}")
             connection.executescript(_SCHEMA)
-        except sqlite3.OperationalError:
+        except sqlite3.OperationalError as error:
             connection.close()
-            raise
+            raise Unavailable(f"the cache cannot be opened: {error}", address=str(self._path)) from error
         except sqlite3.DatabaseError:
             connection.close()
             self._path.unlink()
