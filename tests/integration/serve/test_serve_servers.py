@@ -334,9 +334,7 @@ def test_a_server_is_evaluated_as_any_engine_is(programs: Path, weights: Path, u
         assert answers["status 422 times 9"].error_code == "invalid"
         engine.submit(asked("word " * 60))
         engine.cancel("word " * 4)
-        ended = ""
-        while ended != "cancelled":
-            ended = next((event.finish for event in engine.step() if event.finish), "")
+        assert [event.finish for event in engine.step()] == ["cancelled"]
         assert finish_all(engine, asked("after"))["after"][-1].finish == "stop"
         with pytest.raises(Invalid, match="cannot score"):
             engine.score([("a", "b")])

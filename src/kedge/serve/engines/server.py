@@ -40,7 +40,8 @@ class ServerEngine:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
         self._said: queue.SimpleQueue[GenerationEvent] = queue.SimpleQueue()
-        self._asking: dict[str, Answering] = {}
+        self._asking: dict[str, Future[None]] = {}
+        self._cancelled: list[GenerationEvent] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
@@ -56,21 +57,29 @@ class ServerEngine:
 
     def submit(self, request: GenerationRequest) -> None:
         """Ask for it at once."""
-        self._run(self._ask(request))
+        self._asking[request.id] = self._run(self._ask(request))
 
     def step(self) -> list[GenerationEvent]:
         """What has come since the last step, waiting for a moment while something is to come."""
-        events: list[GenerationEvent] = []
+        events, self._cancelled = self._cancelled, []
+        wait = bool(self._asking) and not events
         try:
-            events.append(self._said.get(timeout=_WAIT_SECONDS) if self._asking else self._said.get_nowait())
             while True:
-                events.append(self._said.get_nowait())
+                event = self._said.get(timeout=_WAIT_SECONDS) if wait else self._said.get_nowait()
+                wait = False
+                if event.id in self._asking:  # not cancelled meanwhile
+                    events.append(event)
+                    if event.finish:
+                        del self._asking[event.id]
         except queue.Empty:
             return events
 
     def cancel(self, id: str) -> None:
         """Stop a request."""
-        self._loop.call_soon_threadsafe(self._cancel, id)
+        asking = self._asking.pop(id, None)
+        if asking is not None:
+            asking.cancel()
+            self._cancelled.append(GenerationEvent(id=id, finish="cancelled"))
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
         """Never: such a server does not say how likely a given text is."""
@@ -81,30 +90,23 @@ class ServerEngine:
 
     def close(self) -> None:
         """Let go of the server, or end it."""
+        for asking in self._asking.values():
+            asking.cancel()
         self._run(self._unit.close()).result()
         self._stop()
 
     async def _ask(self, request: GenerationRequest) -> None:
         answering = Answering([request.id], lambda ids: None)
-        self._asking[request.id] = answering
         try:
             self._unit.take([request], answering)
             while events := await answering.next():
                 for event in events:
-                    self._say(event)
+                    self._said.put(event)
         except KedgeError as error:
-            self._say(GenerationEvent(id=request.id, finish="error", error=error.message, error_code=error.code))
-
-    def _say(self, event: GenerationEvent) -> None:
-        self._said.put(event)
-        if event.finish:
-            self._asking.pop(event.id, None)
-
-    def _cancel(self, asked: str) -> None:
-        answering = self._asking.get(asked)
-        if answering is not None:
+            self._said.put(GenerationEvent(id=request.id, finish="error", error=error.message, error_code=error.code))
+        except asyncio.CancelledError:
             answering.close()
-            self._say(GenerationEvent(id=asked, finish="cancelled"))
+            raise
 
     def _run(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         return asyncio.run_coroutine_threadsafe(work, self._loop)
