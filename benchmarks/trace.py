@@ -32,7 +32,7 @@ from typing import Any
 from kedge.app.project import Project, open_project
 from kedge.core.artifact import Artifact, ArtifactKind
 from kedge.core.bundle import Bundle
-from kedge.core.dataset import Row, Split
+from kedge.core.dataset import Row
 from kedge.core.hashing import digest_of
 from kedge.core.manifest import read_manifest, write_artifact
 from kedge.core.model import ModelVersion
@@ -40,11 +40,11 @@ from kedge.core.ports import Silent
 from kedge.core.run import Run, RunStatus
 from kedge.core.spec import Spec
 from kedge.core.trace import Receipt, Trace
-from kedge.data.build import write_dataset
+from kedge.data.build import build
 from kedge.data.lookup.build import build_index
 from kedge.data.rows import make_row
-from kedge.data.split import Divided
-from kedge.data.types import BuildRequest, Cleaned
+from kedge.data.sources.jsonl import SOURCE, JsonlOptions
+from kedge.data.types import BoundSource, BuildRequest, DuplicateOptions, SplitOptions
 from kedge.registry.bundle import write_bundle
 from kedge.store.traces.open import open_sink
 
@@ -172,12 +172,20 @@ def _rows(count: int) -> Iterator[Row]:
 
 
 def _write_rows(folder: Path, count: int) -> Artifact:
+    """The headers, read from a file; alike as they are, near ones are not looked for."""
     project = open_project(folder)
-    rows = list(_rows(count))
-    splits = [Split.TEST if i % 50 == 0 else Split.TRAIN for i in range(count)]
-    divided = Divided(cleaned=Cleaned(rows=rows, rejects=(), clusters=[row.id for row in rows]), splits=splits)
-    request = BuildRequest(name="headers", sources=())
-    return write_dataset(request, divided, folder=folder / "work", blobs=project.blobs).artifact
+    path = folder / "headers.jsonl"
+    with path.open("w") as out:
+        for row in _rows(count):
+            out.write(json.dumps({"input": row.input, "target": row.target, **row.tags}) + "\n")
+    request = BuildRequest(
+        name="headers",
+        sources=(BoundSource(source=SOURCE, options=JsonlOptions(path=str(path))),),
+        duplicates=DuplicateOptions(exact=False, near=1.0),
+        split=SplitOptions(test=0.02, validation=0),
+    )
+    made = build(request, root=folder, folder=folder / "work", blobs=project.blobs, progress=Silent())
+    return made.artifact
 
 
 def _write_index(folder: Path, dataset: str) -> Artifact:

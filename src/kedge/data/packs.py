@@ -23,6 +23,7 @@ SUFFIX = ".arrow"
 REJECTS_SUFFIX = ".rejects"
 INDEX_SUFFIX = ".json"
 SCAN = 4096  # rows that a scan gives at a time, if the batches of small files add up to so many
+HELD = 96 << 20  # bytes of columns that are held while rows of them are picked
 _OPEN = 16
 
 REJECT = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("source", "reason", "detail", "row")])
@@ -141,6 +142,7 @@ class PackedRows:
         ]
         self._begins = [0, *accumulate(rows for _, _, rows in self._batches)]
         self._parts = parts
+        self._held: dict[tuple[str, ...], pa.Table | None] = {}
 
     def __len__(self) -> int:
         return self._begins[-1]
@@ -174,6 +176,9 @@ class PackedRows:
 
     def take(self, ordinals: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """The rows with these numbers, in the order asked for."""
+        held = self._whole(tuple(columns))
+        if held is not None:
+            return held.take(pa.array(ordinals))
         open_pack = _opener(self._folder, tuple(columns))
         order = np.argsort(ordinals, kind="stable")
         ascending = ordinals[order]
@@ -191,6 +196,21 @@ class PackedRows:
         back = np.empty(len(order), dtype=np.int64)
         back[order] = np.arange(len(order))
         return pa.Table.from_batches(taken).combine_chunks().take(pa.array(back))
+
+    def _whole(self, columns: tuple[str, ...]) -> pa.Table | None:
+        """All rows of these columns, if they are few enough to be held: rows of small files are slow to pick."""
+        if columns not in self._held:
+            self._held[columns] = None
+            room = HELD - sum(table.nbytes for table in self._held.values() if table is not None)
+            batches: list[pa.RecordBatch] = []
+            for batch in self.scan(columns):
+                batches.append(batch)
+                room -= batch.nbytes
+                if room < 0:
+                    break
+            else:
+                self._held[columns] = pa.Table.from_batches(batches).combine_chunks() if batches else None
+        return self._held[columns]
 
     def rejects(self) -> Iterator[Reject]:
         """What the parts rejected, in the order of the parts."""
