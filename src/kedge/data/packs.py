@@ -143,6 +143,7 @@ class PackedRows:
         self._begins = [0, *accumulate(rows for _, _, rows in self._batches)]
         self._parts = parts
         self._held: dict[tuple[str, ...], pa.Table | None] = {}
+        self._scanned: set[tuple[str, ...]] = set()
 
     def __len__(self) -> int:
         return self._begins[-1]
@@ -162,7 +163,14 @@ class PackedRows:
 
     def scan(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """All rows in order, in batches of a few thousand where parts are small."""
-        open_pack = _opener(self._folder, tuple(columns))
+        wanted = tuple(columns)
+        again = wanted in self._scanned
+        self._scanned.add(wanted)
+        held = self._whole(wanted) if again else None
+        yield from self._stream(wanted) if held is None else held.to_batches(max_chunksize=SCAN)
+
+    def _stream(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        open_pack = _opener(self._folder, columns)
         held: list[pa.RecordBatch] = []
         count = 0
         for pack, number, rows in self._batches:
@@ -203,7 +211,7 @@ class PackedRows:
             self._held[columns] = None
             room = HELD - sum(table.nbytes for table in self._held.values() if table is not None)
             batches: list[pa.RecordBatch] = []
-            for batch in self.scan(columns):
+            for batch in self._stream(columns):
                 batches.append(batch)
                 room -= batch.nbytes
                 if room < 0:
