@@ -154,9 +154,13 @@ def _operation(operation: Any, mode: Any, key: str, done: Fuzzed, *, cases: int,
 
 
 def _aim(case: Any) -> None:
-    """Name the model that is there, where a model is named at all."""
-    if isinstance(case.body, dict) and isinstance(case.body.get("model"), str):
-        case.body["model"] = "fuzz"
+    """Name the model that is there, and the tensor that it takes, where they are named at all."""
+    body = case.body if isinstance(case.body, dict) else {}
+    if isinstance(body.get("model"), str):
+        body["model"] = "fuzz"
+    inputs = body.get("inputs")
+    if isinstance(inputs, list) and inputs and isinstance(inputs[0], dict):
+        body["inputs"] = [{"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["one two"]}]
     for name, value in (("name", "fuzz"), ("version", "1")):
         if case.path_parameters and name in case.path_parameters:
             case.path_parameters[name] = value
