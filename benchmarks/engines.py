@@ -214,7 +214,7 @@ def agreement(folder: Path) -> dict[str, float]:
     reference = open_engine(Bundle(model="x", engine=Spec(name="transformers")), folder)
     shares = {}
     for precision in ("fp32", "int8"):
-        export(folder, folder / "openvino", model="x", precision=precision)  # type: ignore[arg-type]  # one of the three
+        export(folder, folder / "openvino", model="x", precision=precision)
         other = open_engine(Bundle(model="x", engine=Spec(name="openvino", args={"cache_mb": 32})), folder)
         shares[precision] = compare_engines(reference, other, requests).answers
         other.close()

@@ -127,7 +127,7 @@ def test_an_export_that_answers_otherwise_is_refused(
     blobs: MemoryBlobs, model: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A graph whose numbers are damaged on the way to the disk is found out before anybody is answered by it."""
-    from kedge.optimize import export as module
+    import openvino
 
     def damaged(graph: Any, path: Path, **more: Any) -> None:
         save(graph, path, **more)
@@ -136,8 +136,8 @@ def test_an_export_that_answers_otherwise_is_refused(
         data[20_000:40_000] = bytes(20_000)
         weights.write_bytes(data)
 
-    save = module.openvino.save_model
-    monkeypatch.setattr(module.openvino, "save_model", damaged)
+    save = openvino.save_model
+    monkeypatch.setattr(openvino, "save_model", damaged)
     with pytest.raises(Failed, match="greedy answers") as caught:
         make_export(context(blobs, tmp_path / "damaged", model=model), ExportOptions(prompts=4, tokens=16))
     assert "transformers" in caught.value.hint
