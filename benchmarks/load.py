@@ -176,7 +176,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--engine", choices=["openvino", "echo"], default="openvino")
-    parser.add_argument("--queue-seconds", type=float, default=0.02, help="how long a request may be expected to wait")
+    parser.add_argument("--queue-seconds", type=float, default=0.05, help="how long a request may be expected to wait")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         replicas = f"replicas = {{ concurrent = {CONCURRENT}, queue_seconds = {given.queue_seconds} }}\n"
