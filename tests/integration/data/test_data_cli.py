@@ -150,7 +150,7 @@ def test_models_that_learned_from_a_row_are_told(kedge: Run, line: Line) -> None
 def test_patterns_are_expanded_and_a_project_is_made_where_none_is(kedge: Run, tmp_path: Path) -> None:
     (tmp_path / "in" / "deep").mkdir(parents=True)
     for name in ("a.jsonl", "deep/b.jsonl", "c.txt"):
-        (tmp_path / "in" / name).write_text('{"text": "%s"}\n' % name)
+        (tmp_path / "in" / name).write_text(json.dumps({"text": name}) + "\n")
     (tmp_path / "p").mkdir()
     for pattern in (f"{tmp_path}/in/**/*.jsonl", "in/**/*.jsonl"):
         code, out, said = kedge("-C", "p", "data", "ingest", pattern, "--test", 0, "--validation", 0, "--json")
