@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib
 import json
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import corpus
 from kedge.data.clean.rows import open_clean
 from kedge.data.clean.types import CleanOptions
 from kedge.data.duplicates import find_clusters, open_signatures
@@ -41,6 +42,8 @@ from kedge.data.quality.types import SETS, QualityOptions
 from kedge.data.stage import BATCH
 from kedge.data.types import DuplicateOptions
 
+corpus: Any = importlib.import_module("corpus")  # beside this file
+
 NEAR = DuplicateOptions(near=0.7, unit="words")
 ROWS = 4096
 
@@ -49,14 +52,14 @@ ROWS = 4096
 class Costs:
     """CPU seconds by step."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
 
-    def timed(self, step: str, work: Callable[[], Any]) -> Any:
-        """The result of some work, its time added to a step."""
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Add the time of a block to a step."""
         begin = time.process_time()
-        result = work()
-        self.seconds[step] += time.process_time() - begin
-        return result
+        yield
+        self.seconds[step] = self.seconds.get(step, 0.0) + time.process_time() - begin
 
 
 class Rows:
@@ -90,19 +93,18 @@ def limit(path: Path) -> float:
 def batches(path: Path, costs: Costs) -> Iterator[pa.RecordBatch]:
     """The corpus as the batches that stages see."""
     decoder = msgspec.json.Decoder(dict[str, str])
+    number = 0
     with path.open("rb") as lines:
-        number = 0
-        while part := costs.timed("read", lambda: [line for _, line in zip(range(ROWS), lines, strict=False)]):
-            texts = costs.timed("read", lambda part=part: [decoder.decode(line)["text"] for line in part])
-            ids = [f"{number + i:032x}" for i in range(len(texts))]
-            blank = [""] * len(texts)
-            yield costs.timed(
-                "read",
-                lambda texts=texts, ids=ids, blank=blank: pa.record_batch(
-                    [ids, texts, blank, ids, ["{}"] * len(ids)], schema=BATCH
-                ),
-            )
+        while True:
+            with costs.timed("read"):
+                texts = [decoder.decode(line)["text"] for line in islice(lines, ROWS)]
+                ids = [f"{number + i:032x}" for i in range(len(texts))]
+                blank = [""] * len(texts)
+                batch = pa.record_batch([ids, texts, blank, ids, ["{}"] * len(ids)], schema=BATCH)
+            if not texts:
+                return
             number += len(texts)
+            yield batch
 
 
 def run(path: Path, costs: Costs) -> tuple[Rows, list[list[Any]], NDArray[np.int64]]:
@@ -113,17 +115,22 @@ def run(path: Path, costs: Costs) -> tuple[Rows, list[list[Any]], NDArray[np.int
     done: list[pa.RecordBatch] = []
     spans: list[list[Any]] = []
     for batch in batches(path, costs):
-        batch = costs.timed("repair", lambda batch=batch: clean(batch).batch)
+        with costs.timed("repair"):
+            batch = clean(batch).batch
         texts = batch.column("input").to_pylist()
-        spans += costs.timed("privacy", lambda texts=texts: find_all(texts, options))
+        with costs.timed("privacy"):
+            spans += find_all(texts, options)
         for name, stage in stages:
-            batch = costs.timed(name, lambda stage=stage, batch=batch: stage(batch).batch)
-        done.append(costs.timed("digests", lambda batch=batch: keyed(batch)))
+            with costs.timed(name):
+                batch = stage(batch).batch
+        with costs.timed("digests"):
+            done.append(keyed(batch))
     rows = Rows(done)
-    every = QualityOptions(rules=SETS)
-    costs.timed("rules", lambda: first_reasons(count_columns(rows.table), every))
-    kept = np.arange(len(rows), dtype=np.int64)
-    return rows, spans, costs.timed("clusters", lambda: find_clusters(rows, kept, NEAR))  # type: ignore[arg-type]
+    with costs.timed("rules"):
+        first_reasons(count_columns(rows.table), QualityOptions(rules=SETS))
+    with costs.timed("clusters"):
+        heads = find_clusters(rows, np.arange(len(rows), dtype=np.int64), NEAR)
+    return rows, spans, heads
 
 
 def word_grams(text: str) -> frozenset[tuple[str, ...]]:
@@ -214,7 +221,7 @@ def main() -> int:
     truth = [json.loads(line) for line in (options.folder / "truth.jsonl").read_text().splitlines()]
     warm = pa.record_batch([["0" * 32], ["warm up. it is."], [""], [""], ["{}"]], schema=BATCH)
     open_signatures(NEAR)(open_count(())(warm).batch)  # compiled, or read from the cache, before anything is timed
-    find_clusters(Rows([open_signatures(NEAR)(pa.concat_batches([warm, warm])).batch]), np.arange(2), NEAR)  # type: ignore[arg-type]
+    find_clusters(Rows([open_signatures(NEAR)(pa.concat_batches([warm, warm])).batch]), np.arange(2), NEAR)
     floor, costs = limit(path), Costs()
     rows, spans, heads = run(path, costs)
     return report(options, costs, floor, quality(rows, spans, heads, truth), len(rows))
@@ -227,10 +234,12 @@ def report(options: Any, costs: Costs, floor: float, found: dict[str, float], co
     for step, seconds in costs.seconds.items():
         print(f"  {step:11} {seconds:8.2f} s {count / max(seconds, 1e-9):12,.0f} documents/s")
     compiled = sum(costs.seconds[step] for step in ("counts", "rules", "signatures", "digests"))
-    whole = costs.seconds.total()
+    whole = sum(costs.seconds.values())
     print(f"  compiled    {compiled:8.2f} s {count / compiled:12,.0f} documents/s (counts, rules, signatures, digests)")
     print(f"  whole chain {whole:8.2f} s {count / whole:12,.0f} documents/s")
-    print(f"  limit       {floor:8.2f} s {count / floor:12,.0f} documents/s; the chain runs at {floor / whole:.0%} of it")
+    print(
+        f"  limit       {floor:8.2f} s {count / floor:12,.0f} documents/s; the chain runs at {floor / whole:.0%} of it"
+    )
     missed = [] if count / compiled >= 10_000 else ["10,000 documents a second"]
     if options.datatrove:
         decisions, each = datatrove(options.datatrove, options.folder / "corpus.jsonl", options.parity, options.signed)

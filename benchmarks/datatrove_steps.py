@@ -65,11 +65,11 @@ def main() -> int:
             text = json.loads(line)["text"]
             told = []
             for name, each in filters.items():
-                verdict = timed(name, lambda each=each: each.filter(Document(text=text, id="")))
+                verdict = timed(name, lambda each=each, text=text: each.filter(Document(text=text, id="")))
                 told.append("" if verdict is True else verdict[1])
             if number < options.signed:
-                timed("signature", lambda: signer.get_signature(signer.get_shingles(text)))
-                timed("pii", lambda: formatter.format(text))
+                timed("signature", lambda text=text: signer.get_signature(signer.get_shingles(text)))
+                timed("pii", lambda text=text: formatter.format(text))
             out.write(json.dumps(told) + "\n")
     print(json.dumps({"seconds": seconds, "counts": counts}))
     return 0

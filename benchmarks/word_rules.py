@@ -42,10 +42,12 @@ def main() -> int:
 
     tokenizer = spacy.blank("en").tokenizer
     single = [each for each in c.LIST_PUNCT + c.LIST_QUOTES + c.LIST_ICONS if each != "……"]
-    prefix = "|".join(["§", "%", "=", "—", "–", "…", *single, *(x for x in c.LIST_CURRENCY if len(x.strip("\\")) == 1)])
+    prefix = "|".join(
+        ["§", "%", "=", "—", "\u2013", "…", *single, *(x for x in c.LIST_CURRENCY if len(x.strip("\\")) == 1)]
+    )
     classes = {
         "prefix": matching(prefix),
-        "suffix": matching("|".join([*single, "…", "—", "–"])),
+        "suffix": matching("|".join([*single, "…", "—", "\u2013"])),
         "lower": matching(f"[{c.ALPHA_LOWER}]"),
         "upper": matching(f"[{c.ALPHA_UPPER}]"),
         "alpha": matching(f"[{c.ALPHA}]"),

@@ -16,6 +16,7 @@ from kedge.app.project import open_project
 from kedge.app.touched import Touched, touched
 from kedge.cli.columns import columns
 from kedge.cli.data_report import report, subject
+from kedge.cli.data_shape import augment, tokens
 from kedge.cli.progress import open_progress
 from kedge.cli.render import emit
 
@@ -199,6 +200,8 @@ def _draw_models(found: Touched) -> str:
 
 command.add_command(report)
 command.add_command(subject)
+command.add_command(augment)
+command.add_command(tokens)
 
 
 def _draw_versions(versions: Sequence[data.DatasetVersion]) -> str:

@@ -67,7 +67,7 @@ def assign_stratum(
 def _ranked(values: list[str | float]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The places in the order of the values, and the rank of each value in that order."""
     try:
-        ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}  # type: ignore[type-var]  # checked here
+        ranks = {value: rank for rank, value in enumerate(sorted(set(values)))}
     except TypeError as error:
         raise Invalid(
             "split.time: some rows have a number and others a text", hint="write all times one way"

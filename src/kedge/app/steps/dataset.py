@@ -46,7 +46,8 @@ class DatasetOptions:
     it has in place are not stored again. Without `allow_empty`, a dataset without a row is an error.
 
     In this order, where they are given: `clean` repairs texts, `privacy` looks for what names a person, `overlap` keeps
-    the texts of an evaluation out, `contract` holds rows to rules, and `quality` counts what texts are judged by.
+    the texts of an evaluation out, `contract` holds rows to rules, `features` names plug-ins of `kedge.features` by
+    column, `quality` counts what texts are judged by, and `sample` draws.
     """
 
     source: Mapping[str, Any] | tuple[Mapping[str, Any], ...]
@@ -60,6 +61,7 @@ class DatasetOptions:
     privacy: PrivacyOptions | None = None
     overlap: OverlapOptions | None = None
     contract: ContractOptions | None = None
+    features: Mapping[str, str] = field(default_factory=dict)
     quality: QualityOptions | None = None
     sample: SampleOptions | None = None
     allow_empty: bool = False
@@ -130,8 +132,8 @@ _ROOM += (
     "store",
 )
 _ROOM += ("strict", "tags", "types")
-_ROOM += ("clean", "columns", "contract", "contract_types", "overlap", "privacy", "quality", "sample")
-_TEXT = (
+_ROOM += ("clean", "columns", "contract", "contract_types", "features", "overlap", "privacy", "quality", "sample")
+_TEXT: tuple[str, ...] = (
     "checksums",
     "compiled",
     "domains",

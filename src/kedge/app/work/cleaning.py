@@ -23,6 +23,7 @@ from kedge.core.step import StepContext
 from kedge.data.clean.stage import clean_stage
 from kedge.data.clean.types import OverlapOptions
 from kedge.data.contract import contract_stage
+from kedge.data.features import feature_stage
 from kedge.data.privacy.stage import privacy_stage
 from kedge.data.privacy.types import PrivacyOptions
 from kedge.data.read import read_rejects, read_rows
@@ -44,6 +45,9 @@ def row_stages(context: StepContext, options: DatasetOptions) -> tuple[StageSpec
         stages.append(_overlap(context, options.overlap))
     if options.contract and options.contract.columns:
         stages.append(contract_stage(options.contract))
+    if options.features:
+        known = _plugins("kedge.features", tuple(options.features.values()))
+        stages.append(feature_stage({column: known[name] for column, name in options.features.items()}))
     return tuple(stages)
 
 
@@ -103,13 +107,21 @@ def _write_secret(path: Path, content: bytes, *, again: bool) -> None:
 
 def _privacy(context: StepContext, options: PrivacyOptions) -> StageSpec:
     path = key_file(context.root, options.key, context.workdir)
-    known = {plugin.name: f"{plugin.module}:{plugin.attribute}" for plugin in find_plugins("kedge.detectors")}
-    for name in options.detectors:
-        if name not in known:
-            raise Invalid(f"no detector {name!r} is installed", hint=f"installed: {', '.join(known) or 'none'}")
+    known = _plugins("kedge.detectors", options.detectors)
     rows = importlib.import_module("kedge.data.privacy.rows")
     places = tuple(known[name] for name in options.detectors)
     return privacy_stage(replace(options, detectors=places, key=""), rows.read_key(path).id, str(path))
+
+
+def _plugins(group: str, wanted: tuple[str, ...]) -> Mapping[str, str]:
+    """The places of the plug-ins of a group, as `module:function`. `Invalid` names what is installed."""
+    known = {plugin.name: f"{plugin.module}:{plugin.attribute}" for plugin in find_plugins(group)}
+    for name in wanted:
+        if name not in known:
+            raise Invalid(
+                f"no plug-in {name!r} of {group} is installed", hint=f"installed: {', '.join(known) or 'none'}"
+            )
+    return known
 
 
 def _overlap(context: StepContext, options: OverlapOptions) -> StageSpec:

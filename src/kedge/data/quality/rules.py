@@ -88,7 +88,8 @@ def _list_ratio(counts: Counts, options: QualityOptions) -> NDArray[np.bool_]:
 
 
 def _repeated(counts: Counts, options: QualityOptions) -> NDArray[np.bool_]:
-    return counts["dup_line_chars"] / np.maximum(counts["chars"] - counts["newlines"], 1) > options.max_dup_chars
+    share: NDArray[np.float64] = counts["dup_line_chars"] / np.maximum(counts["chars"] - counts["newlines"], 1)
+    return share > options.max_dup_chars
 
 
 FINEWEB = (

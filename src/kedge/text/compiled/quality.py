@@ -332,7 +332,7 @@ def _top_gram(
         if room[place, 1] != stamp:
             room[place, 0], room[place, 1], room[place, 2], room[place, 3] = key, stamp, 0, i
         room[place, 2] += np.uint64(1)
-        count, first = np.int64(room[place, 2]), np.int64(room[place, 3])
+        count, first = int(np.int64(room[place, 2])), int(np.int64(room[place, 3]))
         if count > best or (count == best and first < top):
             best, top = count, first
     return best, best * (lengths[top + n] - lengths[top] + n - 1)
@@ -380,7 +380,7 @@ def without_citations(text: Text, begin: int, end: int, line: Text) -> int:
 def _same(text: Text, at: int, end: int, phrase: NDArray[np.uint8]) -> bool:
     if at + len(phrase) > end:
         return False
-    for i in range(len(phrase)):
+    for i in range(len(phrase)):  # noqa: SIM110 - kernels have no generators
         if text[0, at + i] != phrase[i]:
             return False
     return True

@@ -105,7 +105,7 @@ def find(text: Text, begin: int, end: int, rules: Rules, table: int) -> int:
     place = np.int64(key & mask)
     while rules[keys + 2 * place] != 0:
         if rules[keys + 2 * place] == key:
-            return np.int64(rules[keys + 2 * place + 1])
+            return int(np.int64(rules[keys + 2 * place + 1]))
         place = (place + 1) & np.int64(mask)
     return -1
 
@@ -131,45 +131,67 @@ def prefix_length(text: Text, begin: int, end: int) -> int:
 
 
 @compiled
+def _dots_length(text: Text, begin: int, end: int) -> int:
+    """How many dots cling to the end, of which there is at least one: several, or one behind what may end a sentence."""
+    first = end
+    while first > begin and text[0, first - 1] == 46:
+        first -= 1
+    if end - first > 1:
+        return end - first
+    if end - begin < 2:
+        return 0
+    if text[1, end - 2] & BEFORE_DOT:
+        return 1
+    if end - begin > 2 and text[1, end - 2] & UPPER and text[1, end - 3] & UPPER:
+        return 1
+    degrees = end - begin > 2 and text[0, end - 3] == 0xB0 and text[0, end - 2] in (70, 102, 67, 99, 75, 107)
+    return 1 if degrees else 0
+
+
+@compiled
+def _money_length(text: Text, begin: int, end: int) -> int:
+    """How long the sign of a currency behind a number is."""
+    if not text[1, end - 1] & CURRENCY or end - begin < 2:
+        return 0
+    if text[0, end - 1] == 36 and end - begin > 2:
+        if text[0, end - 2] in (67, 65) and text[1, end - 3] & DIGIT:
+            return 2
+        if end - begin > 3 and text[0, end - 2] == 83 and text[0, end - 3] == 85 and text[1, end - 4] & DIGIT:
+            return 3
+    return 1 if text[1, end - 2] & DIGIT else 0
+
+
+@compiled
 def suffix_length(text: Text, begin: int, end: int, rules: Rules) -> int:
     """How many characters cling to the end: of all that do, the longest."""
     if end <= begin:
         return 0
     last, length = text[0, end - 1], 0
-    before = text[1, end - 2] if end - begin > 1 else np.uint32(0)
     if text[1, end - 1] & SUFFIX:
-        length = 1
-        if last == 0x2026 and end - begin > 1 and text[0, end - 2] == 0x2026:
-            length = 2
+        length = 2 if last == 0x2026 and end - begin > 1 and text[0, end - 2] == 0x2026 else 1
     elif last == 46:
-        first = end
-        while first > begin and text[0, first - 1] == 46:
-            first -= 1
-        if end - first > 1:
-            length = end - first
-        elif (
-            before & BEFORE_DOT
-            or (end - begin > 2 and before & UPPER and text[1, end - 3] & UPPER)
-            or (end - begin > 2 and text[0, end - 3] == 0xB0 and text[0, end - 2] in (70, 102, 67, 99, 75, 107))
-        ):
-            length = 1
-    elif last == 43 and before & DIGIT:
+        length = _dots_length(text, begin, end)
+    elif last == 43 and end - begin > 1 and text[1, end - 2] & DIGIT:
         length = 1
     elif (last == 115 or last == 83) and end - begin > 1 and text[0, end - 2] in (0x27, 0x2019):
         length = 2
-    if text[1, end - 1] & CURRENCY and last == 36 and end - begin > 2:
-        if text[0, end - 2] in (67, 65) and text[1, end - 3] & DIGIT:
-            length = 2
-        elif end - begin > 3 and text[0, end - 2] == 83 and text[0, end - 3] == 85 and text[1, end - 4] & DIGIT:
-            length = 3
-    if text[1, end - 1] & CURRENCY and before & DIGIT:
-        length = max(length, 1)
-    for size in range(1, min(np.int64(rules[UNITS + LONGEST]), end - begin - 1) + 1):
+    length = max(length, _money_length(text, begin, end))
+    for size in range(1, min(int(np.int64(rules[UNITS + LONGEST])), end - begin - 1) + 1):
         if text[1, end - size - 1] & DIGIT:
             if find(text, end - size, end, rules, UNITS) >= 0:
                 length = max(length, size)
             break
     return length
+
+
+@compiled
+def _hyphens_length(text: Text, at: int, end: int) -> int:
+    """How long a run of hyphens or dashes before a letter is, if it is short enough to join words."""
+    point, size = text[0, at], 1
+    while at + size < end and text[0, at + size] == point:
+        size += 1
+    longest = 3 if point == 45 else (2 if point == 0x2014 else 1)
+    return size if size <= longest and at + size < end and text[1, at + size] & ALPHA else 0
 
 
 @compiled
@@ -185,27 +207,25 @@ def infix_length(text: Text, at: int, begin: int, end: int) -> int:
         return 1
     if at == begin or at + 1 >= end:
         return 0
-    before, after = text[1, at - 1], text[1, at + 1]
+    return _joint_length(text, at, end)
+
+
+@compiled
+def _joint_length(text: Text, at: int, end: int) -> int:
+    """How long the joint between two characters is."""
+    point, before, after = text[0, at], text[1, at - 1], text[1, at + 1]
+    joins = False
     if point in (43, 45, 42, 94) and before & DIGIT and (after & DIGIT or text[0, at + 1] == 45):
-        return 1
-    if point == 46:
-        return 1 if before & (LOWER | QUOTE) and after & (UPPER | QUOTE) else 0
-    if point == 44:
-        return 1 if before & ALPHA and after & ALPHA else 0
-    if not before & (ALPHA | DIGIT):
-        return 0
-    if point in (58, 60, 62, 61, 47):
-        return 1 if after & ALPHA else 0
-    if point == 0x7E:
-        return 1 if after & ALPHA else 0
-    if point in (45, 0x2013, 0x2014):
-        size = 1
-        while at + size < end and text[0, at + size] == point:
-            size += 1
-        longest = 3 if point == 45 else (2 if point == 0x2014 else 1)
-        if size <= longest and at + size < end and text[1, at + size] & ALPHA:
-            return size
-    return 0
+        joins = True
+    elif point == 46:
+        joins = bool(before & (LOWER | QUOTE) and after & (UPPER | QUOTE))
+    elif point == 44:
+        joins = bool(before & ALPHA and after & ALPHA)
+    elif before & (ALPHA | DIGIT):
+        if point in (45, 0x2013, 0x2014):
+            return _hyphens_length(text, at, end)
+        joins = bool(point in (58, 60, 62, 61, 47, 0x7E) and after & ALPHA)
+    return 1 if joins else 0
 
 
 @compiled
@@ -220,9 +240,9 @@ def is_address(text: Text, begin: int, end: int) -> bool:
         return True
     plain = True  # so far only what a scheme may hold
     for at in range(begin, end - 3):
-        if text[0, at] == 58 and text[0, at + 1] == 47 and text[0, at + 2] == 47 and plain and at >= begin + 2:
-            if _is_host(text, at + 3, end):
-                return True
+        scheme = text[0, at] == 58 and text[0, at + 1] == 47 and text[0, at + 2] == 47 and plain and at >= begin + 2
+        if scheme and _is_host(text, at + 3, end):
+            return True
         plain = plain and bool(text[1, at] & WORD or text[0, at] in (43, 45, 46))
         if text[0, at] == 64 and at > begin and _is_host(text, at + 1, end):
             return True
@@ -305,7 +325,7 @@ def _emit(cuts: Cuts, count: int, begin: int, end: int) -> int:
 @compiled
 def _emit_entry(rules: Rules, entry: int, cuts: Cuts, count: int, begin: int) -> int:
     for i in range(np.int64(rules[entry])):
-        size = np.int32(rules[entry + 1 + i])
+        size = int(np.int64(rules[entry + 1 + i]))
         count = _emit(cuts, count, begin, begin + size)
         begin += size
     return count
@@ -384,7 +404,7 @@ def cut_stretch(text: Text, begin: int, end: int, rules: Rules, cuts: Cuts, coun
 def _may_begin(text: Text, at: int, rules: Rules) -> np.uint64:
     """Whether something that is put together again begins with these two characters."""
     first, second = min(text[0, at], np.uint32(127)), min(text[0, at + 1], np.uint32(127))
-    return (rules[BEGINS + 2 * first + (second >> 6)] >> np.uint64(second & 63)) & np.uint64(1)
+    return np.uint64((rules[BEGINS + 2 * first + (second >> 6)] >> np.uint64(second & 63)) & np.uint64(1))
 
 
 @compiled
@@ -437,7 +457,7 @@ def _is_cut(rules: Rules, entry: int, cuts: Cuts, first: int, last: int) -> bool
     other = entry + 1 + np.int64(rules[entry])
     if rules[other] != last - first:
         return False
-    for i in range(first, last):
+    for i in range(first, last):  # noqa: SIM110 - kernels have no generators
         if cuts[1, i] - cuts[0, i] != rules[other + 1 + i - first]:
             return False
     return True
