@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from kedge.app.project import Project
 from kedge.core.dataset import Split
 from kedge.core.errors import Invalid
 from kedge.data.augment import Rewrite, augment, noise, synonyms
-from kedge.data.packing import Packing, measure_packing
+from kedge.data.packing_types import Packing
 from kedge.data.read import read_rows
 
 Method = Literal["noise", "synonyms"]
@@ -31,7 +32,10 @@ class Augmented:
 
 def tokens(project: Project, dataset: str, *, tokenizer: Path, length: int = 2048) -> Packing:
     """How many tokens the training rows have, and what packing them into sequences of `length` costs."""
-    return measure_packing(read_rows(project.blobs, resolve(project, dataset).digest, Split.TRAIN), tokenizer, length)
+    rows = read_rows(project.blobs, resolve(project, dataset).digest, Split.TRAIN)
+    measure = importlib.import_module("kedge.data.packing").measure_packing  # with tokenizers, which not everybody has
+    measured: Packing = measure(rows, tokenizer, length)
+    return measured
 
 
 def make_more(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +10,10 @@ from tokenizers import Tokenizer
 
 from kedge.core.dataset import Row
 from kedge.core.errors import Invalid
+from kedge.data.packing_types import Packing
 
 _QUANTILES = {"min": 0.0, "median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
 _BATCH = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Packing:
-    """`cut` rows are longer than a sequence. Padded: a row a sequence. Packed: as many rows in each as fit, in their order.
-
-    The two shares say how much of the computation is spent on filling.
-    """
-
-    rows: int
-    tokens: int
-    lengths: Mapping[str, float]
-    characters_a_token: float
-    length: int
-    cut: int
-    packed: int
-    padding: float
-    packed_padding: float
 
 
 def measure_packing(rows: Iterable[Row], tokenizer: Path, length: int) -> Packing:
