@@ -137,7 +137,9 @@ def address(chance: random.Random) -> str:
     """An IP address."""
     if chance.random() < 0.2:
         return f"2001:db8:{chance.randrange(1, 9999):x}::{chance.randrange(1, 9999):x}"
-    return ".".join(map(str, (chance.randrange(11, 223), chance.randrange(256), chance.randrange(256), chance.randrange(1, 255))))
+    return ".".join(
+        map(str, (chance.randrange(11, 223), chance.randrange(256), chance.randrange(256), chance.randrange(1, 255)))
+    )
 
 
 MAKERS: dict[str, tuple[Callable[[random.Random], str], tuple[str, ...]]] = {
@@ -203,7 +205,9 @@ def documents(count: int, seed: int) -> Iterator[Document]:
             break
     made: list[Document] = []
     plants = ["pii"] * wanted["pii"] + ["html"] * wanted["html"] + ["mojibake"] * wanted["mojibake"]
-    plants += ["secret"] * wanted["secret"] + ["base"] * (len(texts) - sum(wanted[k] for k in ("pii", "html", "mojibake", "secret")))
+    plants += ["secret"] * wanted["secret"] + ["base"] * (
+        len(texts) - sum(wanted[k] for k in ("pii", "html", "mojibake", "secret"))
+    )
     chance.shuffle(plants)
     for text, plant in zip(texts, plants, strict=False):
         if plant == "pii":

@@ -144,8 +144,11 @@ def compare_versions(project: Project, a: str, b: str, asked: Sequence[Question]
     dataset = shared[-1]
     known = read_evaluation(project.blobs, ours[dataset])
     asked = [_about(question, known) for question in asked]
-    cases = [read_cases(project.blobs, evaluations[dataset]) for evaluations in (theirs, ours)]
-    pairs = [pair(*(_scores(each, q.metric, slice, ours[dataset]) for each in cases), q) for q in asked]
+    before, after = (read_cases(project.blobs, evaluations[dataset]) for evaluations in (theirs, ours))
+    pairs = [
+        pair(_scores(before, q.metric, slice, ours[dataset]), _scores(after, q.metric, slice, ours[dataset]), q)
+        for q in asked
+    ]
     return _compared(first.address, second.address, pairs, dataset)
 
 

@@ -172,8 +172,10 @@ def draw_status(found: watch.RolloutStatus) -> str:
 def draw_diffs(found: shadowed.ShadowReport) -> str:
     """How often they agree, and where they do not."""
     lines = [
-        (f"{found.rollout.address} said the same as {found.rollout.model}@{found.rollout.before} "
-        f"{found.same:,} times of {found.compared:,}; {found.failed:,} failed")
+        (
+            f"{found.rollout.address} said the same as {found.rollout.model}@{found.rollout.before} "
+            f"{found.same:,} times of {found.compared:,}; {found.failed:,} failed"
+        )
     ]
     for diff in found.diffs:
         lines += [

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from kedge.core.dataset import Reject, Row
 from kedge.data.sources.parquet import ParquetOptions
 from kedge.data.sources.parquet_rows import read
-from kedge.data.types import SourceFile
+from kedge.data.types import Medium, SourceFile
 
 
 def write(folder: Path, columns: dict[str, list[Any]], **options: Any) -> Path:
@@ -20,7 +20,7 @@ def write(folder: Path, columns: dict[str, list[Any]], **options: Any) -> Path:
     return path
 
 
-def read_all(path: Path, **options: Any) -> list[Row | Reject]:
+def read_all(path: Path, **options: Any) -> list[Row | Reject | Medium]:
     return list(read(SourceFile(path=path, label="rows.parquet"), ParquetOptions(**options)))
 
 

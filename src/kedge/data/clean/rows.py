@@ -55,7 +55,9 @@ def _clean(
         batch = with_texts(batch, "target", [_through(steps, text) for text in batch.column("target").to_pylist()])
     if identify is not None:
         told = [identify(text) if len(text) >= options.language_chars else ("", 0.0) for text in inputs]
-        batch = batch.append_column(pa.field("language", pa.string(), nullable=False), pa.array([t for t, _ in told], pa.string()))
+        batch = batch.append_column(
+            pa.field("language", pa.string(), nullable=False), pa.array([t for t, _ in told], pa.string())
+        )
         scores = pa.array([score for _, score in told], pa.float32())
         batch = batch.append_column(pa.field("language_score", pa.float32(), nullable=False), scores)
         faults = [fault or _foreign(options, *each) for fault, each in zip(faults, told, strict=True)]
