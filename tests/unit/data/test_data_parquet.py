@@ -20,8 +20,9 @@ def write(folder: Path, columns: dict[str, list[Any]], **options: Any) -> Path:
     return path
 
 
-def read_all(path: Path, **options: Any) -> list[Row | Reject | Medium]:
-    return list(read(SourceFile(path=path, label="rows.parquet"), ParquetOptions(**options)))
+def read_all(path: Path, **options: Any) -> list[Row | Reject]:
+    found = read(SourceFile(path=path, label="rows.parquet"), ParquetOptions(**options))
+    return [each for each in found if not isinstance(each, Medium)]
 
 
 def test_rows_are_named_by_their_number(tmp_path: Path) -> None:
