@@ -23,7 +23,8 @@ def _digest(name: str) -> str:
     if spec is None or spec.origin is None:
         return f"{name}: no source"
     path = Path(spec.origin)
-    files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
+    package = path.name == "__init__.py"
+    files = sorted(f for f in path.parent.rglob("*") if f.suffix in {".py", ".toml"}) if package else [path]
     hasher = hashlib.sha256(name.encode())
     for file in files:
         hasher.update(hashlib.sha256(file.read_bytes()).digest())

@@ -18,12 +18,13 @@ class Sources:
         self._files: dict[str, str] = {}
 
     def modules(self, names: Iterable[str]) -> Mapping[str, str]:
-        """Every module of the named modules and packages, with the digest of its source. Nothing is imported."""
+        """Every module of the named modules and packages, and the tables beside them (`.toml`), with the digest of its
+        source. Nothing is imported."""
         found: dict[str, str] = {}
         for name in names:
             path = _locate(name)
             if path.is_dir():
-                found |= {_dotted(name, str(path), file): self._digest(file) for file in _python_files(str(path))}
+                found |= {_dotted(name, str(path), file): self._digest(file) for file in _source_files(str(path))}
             else:
                 found[name] = self._digest(str(path))
         return dict(sorted(found.items()))
@@ -54,17 +55,17 @@ def _locate(name: str) -> Path:
     raise Invalid(f"no source code is found for {name!r}", address=name, hint="a step's `code` names Python modules")
 
 
-def _python_files(folder: str) -> list[str]:
+def _source_files(folder: str) -> list[str]:
     files: list[str] = []
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
             if entry.is_dir() and entry.name != "__pycache__":
-                files.extend(_python_files(entry.path))
-            elif entry.name.endswith(".py"):
+                files.extend(_source_files(entry.path))
+            elif entry.name.endswith((".py", ".toml")):
                 files.append(entry.path)
     return files
 
 
 def _dotted(package: str, folder: str, file: str) -> str:
-    parts = file[len(folder) + 1 : -len(".py")].split("/")
+    parts = file[len(folder) + 1 :].removesuffix(".py").split("/")
     return ".".join([package, *(part for part in parts if part != "__init__")])

@@ -41,6 +41,17 @@ def test_a_package_is_every_module_in_it(tmp_path: Path, monkeypatch: pytest.Mon
     assert "sample_pkg" not in sys.modules
 
 
+def test_a_table_beside_a_module_counts_as_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tabled_pkg").mkdir()
+    (tmp_path / "tabled_pkg" / "__init__.py").touch()
+    (tmp_path / "tabled_pkg" / "words.toml").write_text('stop = ["the"]')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = Sources().modules(["tabled_pkg"])
+    assert list(before) == ["tabled_pkg", "tabled_pkg.words.toml"]
+    (tmp_path / "tabled_pkg" / "words.toml").write_text('stop = ["a"]')
+    assert Sources().modules(["tabled_pkg"]) != before
+
+
 def test_code_that_is_not_there_is_an_error() -> None:
     with pytest.raises(Invalid, match=r"no source code is found for 'kedge.nowhere'"):
         Sources().modules(["kedge.nowhere"])

@@ -39,7 +39,7 @@ class CleanOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverlapOptions:
-    """`against` names what evaluation uses: files of text or JSON Lines, or datasets as NAME@VERSION or by digest, of
+    """`against` names what evaluation uses: files of text or JSON Lines, or datasets by their digest (`sha256:...`), of
     which the held-out splits count. A row with `words` words in a row of it fails the build, or is dropped."""
 
     against: tuple[str, ...] = ()
