@@ -36,6 +36,9 @@ class GenerationRequest:
     with those of the prompt; special tokens that the tokenizer put around it are left out. `schema` is a JSON schema
     that the answer obeys, `tools` are offered to the chat template. With `embed` no answer is made: the one event of
     the request has the `embedding` of the prompt.
+
+    `whole` says that nobody reads the answer before its end, so that an engine may give it in one piece; it changes
+    nothing of the answer.
     """
 
     id: str
@@ -51,6 +54,7 @@ class GenerationRequest:
     tools: Sequence[Mapping[str, Any]] = ()
     penalties: Penalties | None = None
     embed: bool = False
+    whole: bool = False
 
     @property
     def needs(self) -> frozenset[str]:

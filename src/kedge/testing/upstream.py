@@ -65,8 +65,12 @@ class EchoServer:
         if prompt == "say JSON":
             words = [json.dumps(asked, sort_keys=True)]
         broken = int(words[2]) if words[:2] == ["break", "after"] else -1
-        await send({"type": "http.response.start", "status": 200, "headers": _STREAM})
         made = words[: int(asked["max_tokens"])]
+        if not asked.get("stream"):
+            await asyncio.sleep(self._delay * len(made))
+            await _complete(send, prompt, made, chat=chat, finish="stop" if made == words else "length", broken=broken)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": _STREAM})
         for number, word in enumerate(made):
             if number == broken:
                 return  # the connection is broken off
@@ -78,6 +82,20 @@ class EchoServer:
         usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(made)}
         await _part(send, {"choices": [], "usage": usage})
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+
+
+async def _complete(send: Send, prompt: str, made: list[str], *, chat: bool, finish: str, broken: int) -> None:
+    """A whole answer; half of one if it is to be broken off."""
+    text = " ".join(made)
+    said = {"message": {"role": "assistant", "content": text}} if chat else {"text": text}
+    usage = {"prompt_tokens": len(prompt.split()), "completion_tokens": len(made)}
+    body = json.dumps({"choices": [{"index": 0, **said, "finish_reason": finish}], "usage": usage}).encode()
+    headers = [*_JSON, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if broken >= 0:
+        await send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
+        return
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _whole(send: Send, status: int, said: dict[str, Any]) -> None:

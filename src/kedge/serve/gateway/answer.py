@@ -124,8 +124,10 @@ async def _attempt(gateway: Gateway, call: Call) -> None:
     limit = gateway.options.settings.max_prompt_tokens
     if call.charge is not None and call.charge.prompt_limit:
         limit = min(limit or call.charge.prompt_limit, call.charge.prompt_limit)
-    requests = requests_of(call.asked, wish, exchange.id, prompt_limit=limit)
-    if gateway.options.serving.hedge_seconds:
+    hedged = bool(gateway.options.serving.hedge_seconds)  # who answers first is known by the first piece
+    whole = not (wish.stream or hedged)
+    requests = requests_of(call.asked, wish, exchange.id, prompt_limit=limit, whole=whole)
+    if hedged:
         source = await hedge(gateway, exchange, lane, requests)
     else:
         source = await find_source(gateway, exchange, record.key.tenant, lane, requests)

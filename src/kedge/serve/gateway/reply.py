@@ -108,8 +108,8 @@ def names_of(id: str, choices: int) -> list[str]:
     return [f"{id}-{place}" for place in range(choices)]
 
 
-def requests_of(asked: Asked, wish: Wish, id: str, *, prompt_limit: int) -> list[GenerationRequest]:
-    """What an engine is asked: one request for each choice of each prompt."""
+def requests_of(asked: Asked, wish: Wish, id: str, *, prompt_limit: int, whole: bool) -> list[GenerationRequest]:
+    """What an engine is asked: one request for each choice of each prompt. `whole`: nobody reads before the end."""
     requests = []
     for place, name in enumerate(names_of(id, len(asked.prompts) * wish.choices)):
         prompt = asked.prompts[place // wish.choices]
@@ -129,6 +129,7 @@ def requests_of(asked: Asked, wish: Wish, id: str, *, prompt_limit: int) -> list
                 tools=wish.tools,
                 penalties=wish.penalties,
                 embed=wish.embed,
+                whole=whole,
             )
         )
     return requests

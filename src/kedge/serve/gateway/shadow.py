@@ -58,7 +58,7 @@ def _fail(record: Record, error: ApiError) -> None:
 
 async def _ask(asked: Asked, lane: Lane, record: Record, *, prompt_limit: int) -> None:
     wish = asked.wish(lane.running)
-    requests = requests_of(asked, wish, record.trace, prompt_limit=prompt_limit)
+    requests = requests_of(asked, wish, record.trace, prompt_limit=prompt_limit, whole=True)
     record.answers = [[] for _ in requests]
     places = {request.id: place for place, request in enumerate(requests)}
     answering = await lane.running.engine.ask(requests)

@@ -46,6 +46,7 @@ RULES: Final[Mapping[str, tuple[float, str, str]]] = {
 
 _LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s", "!": "i"})
 _SPELLED = re.compile(r"(?:\b\w[ .\-_*]){4,}\w\b")
+_MAY_SPELL = re.compile(r"[ .\-_*]\w[ .\-_*]\w[ .\-_*]\w[ .\-_*]")  # in all that is spelled out
 _GAPS = re.compile(r"[ .\-_*]")
 _BLANKS = re.compile(r"\s+")
 _RUN = re.compile(r"[\t\n\r\f\v]|  |[^\x00-\x7f]")
@@ -76,6 +77,8 @@ class InjectionGuard:
     def judge(self, text: str, start: int = 0) -> Ruling:
         """Blocked if it reads like an attack."""
         found = self._matches(text)
+        if not found:
+            return Ruling(text=text[start:] if start else text)
         if sum(weight for _, weight in found) >= self._threshold:
             said = "it tries to change this endpoint's instructions"
             return Ruling(text="", blocked=said, found=tuple(name for name, _ in found))
@@ -89,18 +92,25 @@ class InjectionGuard:
         read = fold(text).text.lower()
         plain = _BLANKS.sub(" ", read) if _RUN.search(read) else read
         forms = [plain] if plain == read else [read, plain]
-        spelled = _SPELLED.sub(lambda match: _GAPS.sub("", match[0]), plain)
+        spelled = _SPELLED.sub(_joined, plain) if _MAY_SPELL.search(plain) else plain
         if spelled != plain:
             forms.append(spelled)
         if _SIGNS.search(spelled):
             forms.append(spelled.translate(_LEET))
-        everything = "\n".join(forms)
-        wanted = {rule for mark, rules in self._marks.items() if mark in everything for rule in rules}
+        everything = "\n".join(forms) if len(forms) > 1 else plain
+        marks = list(filter(everything.__contains__, self._marks))
+        if not marks:
+            return []
+        wanted = {rule for mark in marks for rule in self._marks[mark]}
         return [
             (name, weight)
             for name, weight, rule in self._rules
             if name in wanted and any(rule.search(form) for form in forms)
         ]
+
+
+def _joined(match: re.Match[str]) -> str:
+    return _GAPS.sub("", match[0])
 
 
 def make_injection(args: Mapping[str, Any]) -> InjectionGuard:

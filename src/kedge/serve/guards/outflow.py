@@ -52,7 +52,7 @@ class Guarded:
         self._answers = answers
         self._watch = watch
         self._minutes = minutes
-        self._open = {name: [_Stage(posted) for posted in watch.outbound] for name in names}
+        self._open: dict[str, list[_Stage] | None] = dict.fromkeys(names)  # stages are made for what comes in pieces
 
     @property
     def began(self) -> float:
@@ -83,13 +83,17 @@ class Guarded:
         self._answers.close()
 
     def _pass(self, event: GenerationEvent) -> GenerationEvent | None:
-        stages = self._open.get(event.id)
-        if stages is None:
+        if event.id not in self._open:
             return None
         text, final = event.text, bool(event.finish)
         if event.finish in ("error", "cancelled"):
             del self._open[event.id]
             return event
+        stages = self._open[event.id]
+        if stages is None:
+            if final:
+                return self._pass_whole(event)
+            stages = self._open[event.id] = [_Stage(posted) for posted in self._watch.outbound]
         for stage in stages:
             ruling = stage.push(text, self._watch, self._minutes, final=final)
             if ruling.blocked:
@@ -102,6 +106,18 @@ class Guarded:
             del self._open[event.id]
         elif not text:
             return None
+        return event if text == event.text else replace(event, text=text)
+
+    def _pass_whole(self, event: GenerationEvent) -> GenerationEvent:
+        """An answer that came in one piece."""
+        del self._open[event.id]
+        text = event.text
+        for posted in self._watch.outbound:
+            ruling = self._watch.judge(posted, "out", self._minutes, text)
+            if ruling.blocked:
+                self.blocked = ruling.blocked
+                return replace(event, text="", finish="content_filter")
+            text = ruling.text
         return event if text == event.text else replace(event, text=text)
 
 

@@ -37,9 +37,10 @@ class Minutes:
 
     def note(self, posted: Posted, side: Side, decision: str, ruling: Ruling, seconds: float) -> None:
         """Add one ruling."""
-        kept = self.decisions.get((posted.name, side))
+        at = (posted.name, side)
+        kept = self.decisions.get(at)
         if kept is None:
-            kept = self.decisions[posted.name, side] = Decision(guard=posted.name, side=side)
+            kept = self.decisions[at] = Decision(guard=posted.name, side=side)
         kept.ms += seconds * 1000
         if decision != "passed":
             kept.decision = max(kept.decision, decision, key=_RANK.index)
@@ -82,6 +83,8 @@ class Watch:
 
 
 def _decided(ruling: Ruling, text: str, start: int) -> str:
+    if ruling.text is text:
+        return "blocked" if ruling.blocked else "passed"
     if ruling.blocked:
         return "blocked"
     return "passed" if ruling.text == (text[start:] if start else text) else "masked"

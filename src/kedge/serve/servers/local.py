@@ -131,7 +131,7 @@ class Server:
     def __init__(self, bundle: Bundle, port: int) -> None:
         self.ended = asyncio.Event()
         self.process: asyncio.subprocess.Process | None = None
-        target = Target(url=f"http://127.0.0.1:{port}/v1", model=_NAME, api="completions", retries=0)
+        target = Target(url=f"http://127.0.0.1:{port}/v1", model=_NAME, api="completions", retries=0, stream="always")
         self._upstream = Upstream(bundle, target, name=bundle.engine.name)
         self._health = f"http://127.0.0.1:{port}/health"
         self._last_words: deque[str] = deque(maxlen=_KEPT_LINES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -12,7 +12,10 @@ from kedge.core.errors import Invalid, Unavailable
 from kedge.core.generation import Finish, GenerationEvent, GenerationRequest
 from kedge.serve.decoding.render import Renderer
 
+_LONGEST = 2**24
 _FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "tool_calls": "stop", "content_filter": "stop"}
+_COUNTED = {"include_usage": True}
+_encode = msgspec.json.Encoder().encode
 
 
 class Speech:
@@ -33,7 +36,7 @@ class Speech:
         self._renderer = renderer
         self._bundle = bundle
 
-    def body(self, request: GenerationRequest) -> bytes:
+    def body(self, request: GenerationRequest, *, streamed: bool) -> bytes:
         """The request as JSON. `Invalid` if it is none."""
         sampling = request.sampling
         body: dict[str, Any] = {
@@ -41,9 +44,10 @@ class Speech:
             "max_tokens": sampling.max_tokens,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
-            "stream": True,
-            "stream_options": {"include_usage": True},
+            "stream": streamed,
         }
+        if streamed:
+            body["stream_options"] = _COUNTED
         if sampling.stop:
             body["stop"] = list(sampling.stop)
         if sampling.seed is not None:
@@ -57,7 +61,7 @@ class Speech:
         if request.schema:
             schema = {"name": "answer", "strict": True, "schema": msgspec.json.decode(request.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return msgspec.json.encode({**body, **self._extra})
+        return _encode({**body, **self._extra} if self._extra else body)
 
     def _messages(self, request: GenerationRequest) -> list[Any]:
         given = [part for part in (request.prompt, request.input, request.messages) if part is not None]
@@ -69,43 +73,107 @@ class Speech:
         return [{"role": "user", "content": text}]
 
 
-class Delta:
-    """What has been heard of one answer."""
+class _Message(msgspec.Struct, gc=False):
+    content: str | None = None
 
-    def __init__(self, asked: str) -> None:
+
+class _Choice(msgspec.Struct, gc=False):
+    text: str | None = None
+    delta: _Message | None = None
+    message: _Message | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(msgspec.Struct, gc=False):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Completion(msgspec.Struct, gc=False):
+    """A whole answer, or a chunk of one."""
+
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Completion).decode
+_decode_all = msgspec.json.Decoder(list[_Completion]).decode
+
+
+class Heard:
+    """What has been heard of one answer: as events (`streamed`), or as one body."""
+
+    __slots__ = ("_finish", "_made", "_pieces", "_read", "_rest", "_streamed", "asked")
+
+    def __init__(self, asked: str, *, streamed: bool) -> None:
         self.asked = asked
-        self.finish: Finish = ""
-        self.read = 0
-        self.made = 0
-        self.pieces = 0
+        self._streamed = streamed
+        self._rest = b""
+        self._finish: Finish = ""
+        self._read = 0
+        self._made = 0
+        self._pieces = 0
 
-    def end(self) -> GenerationEvent:
-        """The last event. `Unavailable` if the server stopped in the middle."""
-        if not self.finish:
-            raise Unavailable("the model's server stopped while it was answering", hint="try again")
-        made = self.made or self.pieces  # a server that does not count says about a token at a time
-        return GenerationEvent(id=self.asked, finish=self.finish, prompt_tokens=self.read, completion_tokens=made)
+    def take(self, data: bytes, *, last: bool) -> GenerationEvent | None:
+        """What more of the body brings, as one event; `last` if that was all of it.
 
+        `Unavailable` if it is an error, if it is not of that API, or if the server stopped in the middle.
+        """
+        if self._rest:
+            data = self._rest + data
+        if self._streamed:
+            cut = len(data) if last else data.rfind(b"\n") + 1
+            self._rest = data[cut:]
+            said = _events(data[:cut]) if cut else ()
+        else:
+            self._rest = b"" if last else data
+            said = _read(data, _decode_one) if last else ()
+        if len(self._rest) > _LONGEST:
+            raise Unavailable("the model's server says more at once than is read here")
+        text = "".join([self._note(each) for each in said]) if said else ""
+        if last:
+            return self._end(text)
+        return GenerationEvent(id=self.asked, text=text) if text else None
 
-def read_event(line: bytes, heard: Delta) -> GenerationEvent | None:
-    """A line of the stream: its new text, if it brings any. `Unavailable` if it is an error, or no line of that API."""
-    if not line.startswith(b"data:"):
-        return None
-    data = line[5:].strip()
-    if data == b"[DONE]" or not data:
-        return None
-    try:
-        said = msgspec.json.decode(data)
-        if "error" in said:
-            raise Unavailable("the model's server stopped while it was answering", hint=str(said["error"])[:200])
-        usage = said.get("usage") or {}
-        heard.read = int(usage.get("prompt_tokens") or heard.read)
-        heard.made = int(usage.get("completion_tokens") or heard.made)
+    def _note(self, said: _Completion) -> str:
+        if said.error is not None:
+            raise Unavailable("the model's server stopped while it was answering", hint=str(said.error)[:200])
+        if said.usage is not None:
+            self._read = said.usage.prompt_tokens or self._read
+            self._made = said.usage.completion_tokens or self._made
         text = ""
-        for choice in said.get("choices") or ():
-            text += choice.get("text") or (choice.get("delta") or {}).get("content") or ""
-            heard.finish = _FINISHES.get(choice.get("finish_reason") or "", heard.finish)
-    except (msgspec.DecodeError, AttributeError, TypeError, ValueError) as error:
+        for choice in said.choices or ():
+            spoken = choice.delta or choice.message
+            text += choice.text or (spoken.content if spoken is not None else "") or ""
+            if choice.finish_reason:
+                self._finish = _FINISHES.get(choice.finish_reason, self._finish)
+        self._pieces += bool(text)
+        return text
+
+    def _end(self, text: str) -> GenerationEvent:
+        """The last event."""
+        if not self._finish:
+            raise Unavailable("the model's server stopped while it was answering", hint="try again")
+        made = self._made or self._pieces  # a server that does not count says about a token at a time
+        return GenerationEvent(
+            id=self.asked, text=text, finish=self._finish, prompt_tokens=self._read, completion_tokens=made
+        )
+
+
+def _decode_one(data: bytes) -> list[_Completion]:
+    return [_decode(data)]
+
+
+def _events(data: bytes) -> list[_Completion]:
+    """The chunks in whole lines of a stream."""
+    found = [line[5:].strip() for line in data.split(b"\n") if line.startswith(b"data:")]
+    chunks = [chunk for chunk in found if chunk and chunk != b"[DONE]"]
+    return _read(b"[%b]" % b",".join(chunks), _decode_all) if chunks else []
+
+
+def _read(data: bytes, decode: Callable[[bytes], list[_Completion]]) -> list[_Completion]:
+    try:
+        return decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unavailable("the model's server does not speak the OpenAI API", hint=str(error)[:200]) from error
-    heard.pieces += bool(text)
-    return GenerationEvent(id=heard.asked, text=text) if text else None

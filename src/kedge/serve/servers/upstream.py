@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import PyreqwestError
-from pyreqwest.response import Response
+from pyreqwest.client import ClientBuilder
 
 from kedge.core.bundle import Bundle
 from kedge.core.catalogue import nearest
@@ -22,10 +20,12 @@ from kedge.core.errors import Invalid, KedgeError, Unavailable
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest
 from kedge.serve.answers import Answering, Busy
 from kedge.serve.decoding.render import Renderer
-from kedge.serve.servers.speech import Delta, Speech, read_event
+from kedge.serve.servers.secure import SecureTransport
+from kedge.serve.servers.speech import Heard, Speech
+from kedge.serve.servers.wire import PlainTransport, Transport
 
 _AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)  # worth another try, before anything of the answer was passed on
-_LONGEST_LINE = 2**24
+_REFUSAL = 4096  # bytes of a refusal that are read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class Target:
     context: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
     can: tuple[str, ...] = ()
+    stream: Literal["asked", "always"] = "asked"
     secret: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
@@ -83,20 +84,20 @@ class Upstream:
 
     def __init__(self, bundle: Bundle, target: Target, *, name: str = "openai") -> None:
         self.changed: Callable[[], object] = int
-        self._target = target
+        self.target = target
+        self.waiting_for: set[str] = set()
+        self.heard_at = 0.0  # when the server last said anything
         self._speech = Speech(
             target.model, api=target.api, extra=target.extra, renderer=Renderer(bundle, tokens={}), bundle=bundle
         )
         self._facts = EngineFacts(name=name, context=target.context, device="remote", can=target.can)
-        self._client: Client | None = None
-        self._asking: dict[str, asyncio.Task[None]] = {}
-        self._waiting: set[str] = set()
-        self._heard = 0.0  # when the server last said anything
+        self._transport: Transport | None = None
+        self._asking: dict[str, _Asking] = {}
 
     @property
     def silent(self) -> float:
         """For how many seconds nothing has come although something is under way."""
-        return time.monotonic() - self._heard if self._asking else 0.0
+        return time.monotonic() - self.heard_at if self._asking else 0.0
 
     @property
     def facts(self) -> EngineFacts:
@@ -106,7 +107,7 @@ class Upstream:
     @property
     def healthy(self) -> bool:
         """Whether it may be asked; whether it answers is known only then."""
-        return self._client is not None
+        return self._transport is not None
 
     @property
     def failing(self) -> bool:
@@ -116,7 +117,7 @@ class Upstream:
     @property
     def waiting(self) -> int:
         """How many requests it has whose answer has not begun."""
-        return len(self._waiting)
+        return len(self.waiting_for)
 
     @property
     def pid(self) -> int:
@@ -124,131 +125,193 @@ class Upstream:
         return 0
 
     async def start(self) -> None:
-        """Open the pool of connections; nothing is sent yet."""
-        builder = (
-            ClientBuilder()
-            .connect_timeout(timedelta(seconds=self._target.connect_seconds))
-            .read_timeout(timedelta(seconds=self._target.seconds))
-            .max_connections(self._target.connections)
-            .follow_redirects(False)
-            .tcp_nodelay(True)
-        )
-        if self._target.secret:
-            builder = builder.default_headers({"authorization": f"Bearer {self._target.secret}"})
-        self._client = builder.build()
+        """Be ready to connect; nothing is sent yet."""
+        self._transport = open_transport(self.target)
 
     def take(self, requests: Sequence[GenerationRequest], answering: Answering) -> None:
         """Ask for each. `Unavailable` when closed."""
-        if self._client is None:
+        if self._transport is None:
             raise Unavailable("the engine was stopped", hint="try again")
         answering.cancel_by(self._cancel)
         if not self._asking:
-            self._heard = time.monotonic()  # silence counts from now
+            self.heard_at = time.monotonic()  # silence counts from now
         for request in requests:
-            needs = request.needs.difference(self._target.can)
+            needs = request.needs.difference(self.target.can)
             if needs:
                 said = f"the engine cannot do: {', '.join(sorted(needs))}"
                 answering.put(GenerationEvent(id=request.id, finish="error", error=said, error_code="invalid"))
                 continue
-            self._waiting.add(request.id)
-            task = asyncio.create_task(self._ask(self._client, request, answering))
-            self._asking[request.id] = task
-            task.add_done_callback(partial(self._done, request.id))
+            streamed = not request.whole or self.target.stream == "always"
+            try:
+                body = self._speech.body(request, streamed=streamed)
+            except KedgeError as error:
+                answering.fail(error)
+                continue
+            self.waiting_for.add(request.id)
+            asking = self._asking[request.id] = _Asking(self, request.id, body, answering, streamed=streamed)
+            self._transport.ask(body, asking)
 
     async def close(self) -> None:
         """End; what is unfinished fails."""
-        client, self._client = self._client, None
-        tasks = list(self._asking.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if client is not None:
-            await client.close()
+        transport, self._transport = self._transport, None
+        asking, self._asking = list(self._asking.values()), {}
+        self.waiting_for.clear()
+        for each in asking:
+            each.end()
+            each.answering.fail(Unavailable("the engine was stopped", hint="try again"))
+        if transport is not None:
+            await transport.close()
 
-    def _done(self, asked: str, task: asyncio.Task[None]) -> None:
-        self._asking.pop(asked, None)
-        self._waiting.discard(asked)
+    def again(self, asking: _Asking) -> None:
+        """Send it once more."""
+        if self._transport is not None:
+            self._transport.ask(asking.body, asking)
+
+    def done(self, asking: _Asking) -> None:
+        """Nothing more comes of it."""
+        if self._asking.get(asking.id) is asking:
+            del self._asking[asking.id]
+            self.waiting_for.discard(asking.id)
 
     def _cancel(self, ids: list[str]) -> None:
         for asked in ids:
-            task = self._asking.get(asked)
-            if task is not None:
-                task.cancel()
+            asking = self._asking.get(asked)
+            if asking is not None:
+                self.done(asking)
+                asking.end()
+                if self._transport is not None:
+                    self._transport.leave(asking)
 
-    async def _ask(self, client: Client, request: GenerationRequest, answering: Answering) -> None:
-        try:
-            body = self._speech.body(request)
-            for attempt in range(self._target.retries + 1):
-                last = attempt == self._target.retries
-                if await self._try(client, request, body, answering, last=last):
-                    return
-                await asyncio.sleep(self._target.pause * 2**attempt)
-        except KedgeError as error:
-            answering.fail(error)
-        except asyncio.CancelledError:
-            if self._client is None:
-                answering.fail(Unavailable("the engine was stopped", hint="try again"))
-            raise
 
-    async def _try(
-        self, client: Client, request: GenerationRequest, body: bytes, answering: Answering, *, last: bool
-    ) -> bool:
-        """Ask once; whether that was the end of it. Raises why it failed, when there is no other try."""
-        try:
-            asked = client.post(self._target.address).header("content-type", "application/json").body_bytes(body)
-            asked = asked.streamed_read_buffer_limit(0)  # pass on each piece as it comes
-            async with asked.build_streamed() as response:
-                if response.status == 200:
-                    await self._listen(response, request, answering)
-                    return True
-                refusal = await _refusal(response, request)
-        except PyreqwestError as error:
-            if request.id not in self._waiting or last:
-                said = "stopped while it was answering" if request.id not in self._waiting else "cannot be reached"
-                hint = f"{urlsplit(self._target.url).netloc}: {type(error).__name__}"
-                raise Unavailable(f"the model's server {said}", hint=hint) from error
-            return False
-        if isinstance(refusal, GenerationEvent):
-            answering.put(refusal)
+class _Asking:
+    """One request under way: hears what comes, and asks again while nothing of the answer has."""
+
+    __slots__ = ("_attempt", "_heard", "_retry_after", "_said", "_status", "_streamed", "_timer", "_upstream", "answering", "body", "id")  # fmt: skip
+
+    def __init__(self, upstream: Upstream, id: str, body: bytes, answering: Answering, *, streamed: bool) -> None:
+        self.id = id
+        self.body = body
+        self.answering = answering
+        self._upstream = upstream
+        self._streamed = streamed
+        self._heard = Heard(id, streamed=streamed)
+        self._attempt = 0
+        self._status = 0
+        self._retry_after = ""
+        self._said = b""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def head(self, status: int, retry_after: str) -> None:
+        """The response begins."""
+        self._status, self._retry_after = status, retry_after
+
+    def heard(self, data: bytes, *, last: bool) -> bool:
+        """More of the response; whether the rest of it is wanted too."""
+        self._upstream.heard_at = time.monotonic()
+        if self._status != 200:
+            if len(self._said) < _REFUSAL:
+                self._said += data
+            if last:
+                self._refused()
             return True
-        if last or response.status not in _AGAIN:
-            raise refusal
-        return False
+        try:
+            event = self._heard.take(data, last=last)
+        except KedgeError as error:
+            self._fail(error)
+            return False
+        if event is not None:
+            self._upstream.waiting_for.discard(self.id)
+            if last:
+                self._upstream.done(self)
+            self.answering.put(event)
+        return True
 
-    async def _listen(self, response: Response, request: GenerationRequest, answering: Answering) -> None:
-        """Pass the answer on as it comes."""
-        heard = Delta(request.id)
-        reader, rest = response.body_reader, b""
-        while (chunk := await reader.read_chunk()) is not None:
-            self._heard = time.monotonic()
-            rest += bytes(chunk)
-            *lines, rest = rest.split(b"\n")
-            if len(rest) > _LONGEST_LINE:
-                raise Unavailable("the model's server sends lines without an end")
-            for line in lines:
-                event = read_event(line, heard)
-                if event is not None:
-                    self._waiting.discard(request.id)
-                    answering.put(event)
-        answering.put(heard.end())
+    def lost(self, why: str) -> None:
+        """The server cannot be reached, or went away."""
+        began = self.id not in self._upstream.waiting_for
+        if began or not self._again():
+            said = "stopped while it was answering" if began else "cannot be reached"
+            hint = f"{urlsplit(self._upstream.target.url).netloc}: {why}"
+            self._fail(Unavailable(f"the model's server {said}", hint=hint))
+
+    def end(self) -> None:
+        """Try no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _again(self) -> bool:
+        """Whether there is another try, after a pause."""
+        target = self._upstream.target
+        if self._attempt >= target.retries:
+            return False
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(target.pause * 2**self._attempt, self._upstream.again, self)
+        self._attempt += 1
+        self._heard = Heard(self.id, streamed=self._streamed)
+        self._status, self._said = 0, b""
+        return True
+
+    def _refused(self) -> None:
+        """The server did not answer."""
+        status, said = self._status, self._said[:_REFUSAL]
+        if status in _AGAIN and self._again():
+            return
+        refusal = _refusal(status, said, self._retry_after, self.id)
+        if isinstance(refusal, KedgeError):
+            self._fail(refusal)
+            return
+        self._upstream.done(self)
+        self.answering.put(refusal)
+
+    def _fail(self, error: KedgeError) -> None:
+        self._upstream.done(self)
+        self.answering.fail(error)
 
 
-async def _refusal(response: Response, request: GenerationRequest) -> GenerationEvent | KedgeError:
+def open_transport(target: Target) -> Transport:
+    """Connections to a server: our own over plain HTTP, a client's for TLS, proxies and passwords in the address."""
+    at = urlsplit(target.address)
+    proxied = urllib.request.getproxies().keys() & {"http", "all"} and not urllib.request.proxy_bypass(at.netloc)
+    if at.scheme == "http" and at.hostname and not at.username and not proxied:
+        head = f"POST {at.path} HTTP/1.1\r\nhost: {at.netloc}\r\ncontent-type: application/json\r\n"
+        if target.secret:
+            head += f"authorization: Bearer {target.secret}\r\n"
+        return PlainTransport(
+            at.hostname,
+            at.port or 80,
+            head.encode(),
+            most=target.connections,
+            connect_seconds=target.connect_seconds,
+            seconds=target.seconds,
+        )
+    builder = (
+        ClientBuilder()
+        .connect_timeout(timedelta(seconds=target.connect_seconds))
+        .read_timeout(timedelta(seconds=target.seconds))
+        .max_connections(target.connections)
+        .follow_redirects(False)
+        .tcp_nodelay(True)
+    )
+    if target.secret:
+        builder = builder.default_headers({"authorization": f"Bearer {target.secret}"})
+    return SecureTransport(builder.build(), target.address)
+
+
+def _refusal(status: int, body: bytes, retry_after: str, asked: str) -> GenerationEvent | KedgeError:
     """Why the server did not answer: the request's own fault as its event, anything else as an error."""
-    body = bytes(await response.bytes())[:4096]
     try:
         said = str(msgspec.json.decode(body)["error"]["message"])[:500]
-    except (msgspec.DecodeError, KeyError, TypeError, IndexError):
-        said = f"status {response.status}"
-    if response.status in (400, 413, 422):
-        return GenerationEvent(id=request.id, finish="error", error=said, error_code="invalid")
-    if response.status == 429:
-        return Busy("the model's server is busy", seconds=_seconds(response.get_header("retry-after")))
-    hint = "check the key and the model's name in the bundle's engine" if response.status in (401, 403, 404) else said
-    return Unavailable(f"the model's server answered with status {response.status}", hint=hint)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
+        said = f"status {status}"
+    if status in (400, 413, 422):
+        return GenerationEvent(id=asked, finish="error", error=said, error_code="invalid")
+    if status == 429:
+        return Busy("the model's server is busy", seconds=_seconds(retry_after))
+    hint = "check the key and the model's name in the bundle's engine" if status in (401, 403, 404) else said
+    return Unavailable(f"the model's server answered with status {status}", hint=hint)
 
 
-def _seconds(header: str | None) -> float:
+def _seconds(header: str) -> float:
     try:
         return min(3600.0, max(1.0, float(header or 1.0)))
     except ValueError:

@@ -17,8 +17,8 @@ def _named(*, but: Sequence[str]) -> list[str]:
     return [field.name for field in fields(GenerationRequest) if field.name not in but]
 
 
-_decides = attrgetter(*_named(but=("id",)))
-_settings = attrgetter(*_named(but=("id", "prompt", "input", "messages")))
+_decides = attrgetter(*_named(but=("id", "whole")))
+_settings = attrgetter(*_named(but=("id", "prompt", "input", "messages", "whole")))
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 
 # A number or a negation more or less makes another question of the same words.
