@@ -9,7 +9,7 @@ LOCKED := $(PIP) install --no-deps --require-hashes
 RUNS := $(addprefix requirements/,torch-cpu.txt torch.txt cuda.txt lock.txt)
 CODE := src tests benchmarks requirements
 QUICK := -m "not slow" tests/unit
-SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile
+SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench docs report lock clean

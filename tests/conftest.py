@@ -44,6 +44,12 @@ TOOLS = {
 _skipped: list[tuple[str, str]] = []
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, whole lines before all: what takes minutes must not begin when others end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, "scenarios" not in item.path.parts))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose tool is absent, with the line that installs it."""
     for marker in item.iter_markers("needs"):

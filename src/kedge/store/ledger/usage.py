@@ -67,7 +67,7 @@ def _taken(connection: Connection, want: Want) -> int:
     """What was taken of a window, whose row is locked from now on."""
     key = {"account": want.account, "window": want.window}
     if insert_new(connection, usage, {**key, "units": 0}) and want.forget:
-        old = (usage.c.account == want.account) & (usage.c.window < want.forget)
+        old = (usage.c.account == want.account) & (usage.c.window < want.forget) & (usage.c.window != want.window)
         connection.execute(delete(usage).where(old))
     row = (usage.c.account == want.account) & (usage.c.window == want.window)
     taken: int = connection.execute(select(usage.c.units).where(row).with_for_update()).scalar_one()
