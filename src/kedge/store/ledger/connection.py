@@ -143,8 +143,8 @@ class Database:
 
 def insert_new(connection: Connection, table: Table, row: dict[str, Any]) -> bool:
     """Insert a row unless its key is there; whether it was new."""
-    insert = _insert(connection, table).values(row).on_conflict_do_nothing().inline()  # else rows are not counted
-    return connection.execute(insert).rowcount > 0
+    insert = _insert(connection, table).values(row).on_conflict_do_nothing()
+    return connection.execute(insert, execution_options={"preserve_rowcount": True}).rowcount > 0
 
 
 def put(connection: Connection, table: Table, row: dict[str, Any]) -> None:
