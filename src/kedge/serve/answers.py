@@ -39,10 +39,22 @@ class Answers(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """Takes events at once, in place of somebody who waits for them."""
+
+    def put(self, event: GenerationEvent) -> None:
+        """One event."""
+        ...
+
+    def fail(self, error: KedgeError) -> None:
+        """What ended it, after the events that came before."""
+        ...
+
+
 class Answering:
     """The events of one or several requests as they come. Left before the end, what is unfinished is cancelled."""
 
-    __slots__ = ("_cancel", "_ended", "_error", "_events", "_patient", "_waiter", "began", "unfinished")
+    __slots__ = ("_cancel", "_ended", "_error", "_events", "_listener", "_patient", "_waiter", "began", "unfinished")
 
     def __init__(
         self, ids: Sequence[str], cancel: Callable[[list[str]], None], ended: Callable[[], None] | None = None
@@ -55,6 +67,7 @@ class Answering:
         self._waiter: asyncio.Future[None] | None = None
         self._error: KedgeError | None = None
         self._patient = False
+        self._listener: Listener | None = None
 
     def put(self, event: GenerationEvent) -> None:
         """Take an event from the engine."""
@@ -62,11 +75,14 @@ class Answering:
             return
         if not self.began:
             self.began = time.perf_counter()
-        self._events.append(event)
         if event.finish:
             self.unfinished.discard(event.id)
             if not self.unfinished:
                 self._end()
+        if self._listener is not None:
+            self._listener.put(event)
+            return
+        self._events.append(event)
         if not (self._patient and self.unfinished):
             self._wake()
 
@@ -74,8 +90,19 @@ class Answering:
         """End with an error, after the events that came before it."""
         if self.unfinished and self._error is None:
             self._error = error
+            if self._listener is not None:
+                self._listener.fail(error)
             self._wake()
             self._end()
+
+    def tell(self, listener: Listener) -> None:
+        """Hand on what has come and all that comes; nobody calls `next`."""
+        self._listener = listener
+        events, self._events = self._events, []
+        for event in events:
+            listener.put(event)
+        if self._error is not None:
+            listener.fail(self._error)
 
     @property
     def waiting(self) -> bool:

@@ -56,6 +56,8 @@ _PHONE_WORDS = re.compile(
     r"(?i)(?<![a-z])(?:tel(?:ephone|efon|efoon)?|phone|t[ée]l[ée]phone|mobile?|handy|cell|call|fax|whatsapp|sms|hotline|rufnummer|dial|ring"
     r"|reach \w+)(?:[_ -]?(?:numbers?|no|nr|num))?[\s.:=#'\"(+]*(?:(?:me|us|is|at|on|now|under|unter|or)[\s.:=#'\"(+]*){0,2}\Z"
 )
+# One of these is in all that `_PHONE_WORDS` finds in plain letters: looked for first, because most numbers are not called.
+_PHONE_MARKS = ("tel", "phon", "mobil", "handy", "cell", "call", "fax", "whatsapp", "sms", "hotline", "ruf", "dial", "ring", "reach")  # fmt: skip
 _CODES = re.compile(
     r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|21[12368]|2[2-6][0-9]|29[0179]|35[0-9]|37[0-8]|38[0-35-79]|42[013]|50[0-9]|59[0-9]|67[02-9]|68[0-35-9]|69[0-2]|80[08]|85[02356]|87[08]|88[0-368]|96[0-8]|97[0-79]|99[2-68]"
 )
@@ -227,6 +229,9 @@ def _phones(content: str, begin: int, end: int) -> Iterator[Span]:
 
 def _is_called(content: str, at: int) -> bool:
     """Whether the words just before say that a telephone number follows."""
+    before = content[max(0, at - NEAR) : at]
+    if before.isascii() and not any(map(before.lower().__contains__, _PHONE_MARKS)):
+        return False
     return _PHONE_WORDS.search(content, max(0, at - NEAR), at) is not None
 
 

@@ -31,23 +31,26 @@ _PURSES = 4096
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purse:
-    """What one key may use: its own limits and those of its tenant."""
+    """What one key may use: its own limits and those of its tenant. `counted`: what it uses is limited beyond minutes."""
 
     terms: Terms
     meters: tuple[Meter, ...]
     places: tuple[Places, ...]
+    counted: bool
 
     def headers(self, now: datetime) -> list[Header]:
         """What is left, as clients of the OpenAI API know it."""
         told: dict[str, Meter] = {}
         for meter in self.meters:
-            if meter.period == "minute" and (meter.unit not in told or meter.remaining < told[meter.unit].remaining):
-                told[meter.unit] = meter
+            if meter.period == "minute":
+                other = told.get(meter.unit)
+                if other is None or meter.remaining < other.remaining:
+                    told[meter.unit] = meter
         headers: list[Header] = []
         for meter in told.values():
             reset = 0.0 if meter.window is None else max(0.0, (meter.window.ends - now).total_seconds())
-            values = (b"%d" % meter.limit, b"%d" % meter.remaining, b"%.3fs" % reset)
-            headers += zip(meter.headers, values, strict=True)
+            limit, remaining, resets = meter.headers
+            headers += ((limit, meter.told), (remaining, b"%d" % meter.remaining), (resets, b"%.3fs" % reset))
         return headers
 
 
@@ -105,17 +108,18 @@ class Budgets:
             for places in entered:
                 places.leave()
             raise
-        moment = time.monotonic()
+        moment, amounts = time.monotonic(), spend.amounts
         for meter in purse.meters:
-            meter.left -= meter.need(spend)
+            meter.left -= amounts[meter.slot]
             meter.touched = moment
         return Ticket(purse=purse, spend=spend, now=now)
 
     def settle(self, ticket: Ticket, spent: Spend) -> None:
         """The request is answered: what it did not use is there for others."""
+        reserved, used, now = ticket.spend.amounts, spent.amounts, ticket.now
         for meter in ticket.purse.meters:
-            if meter.since <= ticket.now and meter.unit != "requests":
-                meter.left += meter.need(ticket.spend) - meter.need(spent)
+            if meter.slot and meter.since <= now:  # a request is not given back
+                meter.left += reserved[meter.slot] - used[meter.slot]
         for places in ticket.purse.places:
             places.leave()
 
@@ -174,7 +178,8 @@ class Budgets:
             for account, allowance in accounts.items()
             if allowance.streams
         ]
-        return Purse(terms=key.terms, meters=tuple(meters), places=tuple(places))
+        counted = any(meter.period != "minute" for meter in meters)
+        return Purse(terms=key.terms, meters=tuple(meters), places=tuple(places), counted=counted)
 
     def _hold(self, holding: Holding, at: datetime) -> bool:
         return self._usage.hold(holding, at=at)
@@ -188,10 +193,11 @@ class Budgets:
 
 def _fits(purse: Purse, spend: Spend, now: datetime) -> bool:
     """Whether all that a request needs is reserved here."""
+    amounts = spend.amounts
     for meter in purse.meters:
         if meter.window is None or now >= meter.window.ends:
             meter.turn(now)
-        if meter.left < meter.need(spend):
+        if meter.left < amounts[meter.slot]:
             return False
     return True
 

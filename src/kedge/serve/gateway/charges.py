@@ -52,8 +52,9 @@ async def reserve(
     purse: Purse | None = budgets.purse(key)
     if purse is None:
         return None
-    size = len(asked.content.encode(errors="surrogatepass"))
-    limit = size + len(running.bundle.prompt.encode()) + len(running.bundle.chat_template.encode()) + _SPARE
+    content = asked.content
+    size = len(content) if content.isascii() else len(content.encode(errors="surrogatepass"))
+    limit = size + running.template_bytes + _SPARE
     prompts = len(asked.prompts)
     made = prompts * wish.choices * wish.sampling.max_tokens
     spend = Spend(
@@ -62,5 +63,4 @@ async def reserve(
         estimate=size // _BYTES + made,
     )
     ticket = await budgets.take(purse, spend)
-    counted = any(meter.period != "minute" for meter in purse.meters)
-    return Charge(budgets=budgets, ticket=ticket, prices=prices, bytes=size, prompt_limit=limit if counted else 0)
+    return Charge(budgets=budgets, ticket=ticket, prices=prices, bytes=size, prompt_limit=limit if purse.counted else 0)

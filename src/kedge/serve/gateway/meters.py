@@ -26,6 +26,11 @@ class Spend:
     money: int = 0
     estimate: int = 0  # of tokens, for limits by the minute
 
+    @property
+    def amounts(self) -> tuple[int, int, int, int]:
+        """What each meter counts, by its `slot`."""
+        return (1, self.estimate, self.tokens, self.money)
+
 
 def price(prices: Prices, *, read: int, made: int) -> int:
     """What tokens cost, in millionths: prices are for a million tokens."""
@@ -35,7 +40,21 @@ def price(prices: Prices, *, read: int, made: int) -> int:
 class Meter:
     """One limit of one account in the window that runs now."""
 
-    __slots__ = ("account", "headers", "left", "limit", "name", "period", "rest", "since", "touched", "unit", "window")
+    __slots__ = (
+        "account",
+        "headers",
+        "left",
+        "limit",
+        "name",
+        "period",
+        "rest",
+        "since",
+        "slot",
+        "told",
+        "touched",
+        "unit",
+        "window",
+    )
 
     def __init__(self, account: str, unit: Unit, limit: int, period: Period) -> None:
         self.name = f"{unit}-per-{period}"
@@ -43,12 +62,14 @@ class Meter:
         self.unit = unit
         self.limit = limit
         self.period = period
+        self.slot = {"requests": 0, "tokens": 1 if period == "minute" else 2, "money": 3}[unit]
         self.window: Window | None = None
         self.left = 0  # reserved here and not used; below 0 when answers used more than was estimated
         self.rest = limit  # what the ledger had left for all when it was last asked
         self.touched = 0.0
         self.since = datetime.min.replace(tzinfo=UTC)  # when this process first saw the window
         self.headers = tuple(f"x-ratelimit-{each}-{unit}".encode() for each in ("limit", "remaining", "reset"))
+        self.told = b"%d" % limit
 
     def turn(self, now: datetime) -> None:
         """Begin the next window if this one is over."""
@@ -58,11 +79,7 @@ class Meter:
 
     def need(self, spend: Spend) -> int:
         """How many units a request takes."""
-        if self.unit == "requests":
-            return 1
-        if self.unit == "money":
-            return spend.money
-        return spend.estimate if self.period == "minute" else spend.tokens
+        return spend.amounts[self.slot]
 
     def want(self, spend: Spend) -> Want:
         """What to reserve so that a request fits: as much as is missing, or a chunk."""

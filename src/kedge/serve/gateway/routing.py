@@ -25,7 +25,11 @@ class Running:
     bundle: Bundle
     engine: Answerer
     busy: int = 0
+    template_bytes: int = field(init=False)  # that the bundle's prompt and template may add to what is asked
     _idle: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+
+    def __post_init__(self) -> None:
+        self.template_bytes = len(self.bundle.prompt.encode()) + len(self.bundle.chat_template.encode())
 
     def enter(self) -> None:
         """A request more that it answers: it is not closed before `leave`."""

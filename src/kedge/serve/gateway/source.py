@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kedge.core.bundle import Sampling
 from kedge.core.errors import Unavailable
@@ -49,7 +50,7 @@ async def find_source(
         return await ask(exchange, lane, requests)
     names = [request.id for request in requests]
     embed = _embedder(gateway, lane.running) if question.alike is not None else None
-    found = await gateway.cache.find(question, embed)
+    found = gateway.cache.find_now(question) or await gateway.cache.find(question, embed)
     if found is not None:
         exchange.add_header(CACHE, b"hit" if found.how == "exact" else b"semantic")
         lane.running.enter()
@@ -58,7 +59,7 @@ async def find_source(
     flight = gateway.flights.get(question.fingerprint)
     shared = flight is not None and not flight.over
     if flight is None or not shared:
-        flight = await _depart(gateway, exchange, lane, requests, question, embed)
+        flight = await _depart(gateway, lane, requests, question, embed)
     exchange.add_header(CACHE, b"hit" if shared else b"miss")
     lane.running.enter()
     return Source(lane=lane, answers=flight.join(names), cache="exact" if shared else "")
@@ -77,7 +78,6 @@ async def ask(exchange: Exchange, lane: Lane, requests: Sequence[GenerationReque
 
 async def _depart(
     gateway: Gateway,
-    exchange: Exchange,
     lane: Lane,
     requests: Sequence[GenerationRequest],
     question: Question,
@@ -86,27 +86,30 @@ async def _depart(
     """Ask the engine for everybody who asks the same while it answers."""
     names = [request.id for request in requests]
     flight = gateway.flights[question.fingerprint] = Flight(names)
+    running = lane.running
 
     def land() -> None:
         if gateway.flights.get(question.fingerprint) is flight:
             del gateway.flights[question.fingerprint]
 
+    running.enter()
     try:
-        source = await ask(exchange, lane, requests)
+        answers = await running.engine.ask(requests)
     except BaseException:
+        running.leave()
         land()
-        flight.abandon(Unavailable("the engine is not there for this request"))
+        flight.fail(Unavailable("the engine is not there for this request"))
         raise
 
-    async def keep(events: list[GenerationEvent]) -> None:
+    def keep(events: list[GenerationEvent]) -> Coroutine[Any, Any, None] | None:
         land()
-        await gateway.cache.keep(question, events, names, embed)
+        return gateway.cache.keep(question, events, names, embed)
 
     def landed() -> None:
         land()
-        lane.running.leave()
+        running.leave()
 
-    flight.depart(source.answers, keep, landed)
+    flight.depart(answers, keep, landed)
     return flight
 
 

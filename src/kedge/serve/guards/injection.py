@@ -50,7 +50,7 @@ _MAY_SPELL = re.compile(r"[ .\-_*]\w[ .\-_*]\w[ .\-_*]\w[ .\-_*]")  # in all tha
 _GAPS = re.compile(r"[ .\-_*]")
 _BLANKS = re.compile(r"\s+")
 _RUN = re.compile(r"[\t\n\r\f\v]|  |[^\x00-\x7f]")
-_SIGNS = re.compile(r"[013457@$!]")
+_SIGNS = re.compile(r"[a-z][013457@$!]|[013457@$!][a-z]|(?<!\w)[013457@$!]{1,4}(?!\w)")  # numbers are no words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

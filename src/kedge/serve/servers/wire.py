@@ -63,6 +63,7 @@ class PlainTransport:
         self._waiting: deque[tuple[Hearing, bytes]] = deque()
         self._hearing: dict[Hearing, _Line] = {}
         self._connecting: set[asyncio.Task[None]] = set()
+        self._empty: asyncio.Event | None = None  # set when the last connection is closed
         self._timer = self._loop.call_later(_TICK, self._tick)
 
     def ask(self, body: bytes, hearing: Hearing) -> None:
@@ -94,8 +95,9 @@ class PlainTransport:
         await asyncio.gather(*self._connecting, return_exceptions=True)
         for line in list(self._lines):
             line.hang_up()
-        while self._lines:
-            await asyncio.sleep(0)
+        if self._lines:
+            self._empty = asyncio.Event()
+            await self._empty.wait()
 
     def opened(self, line: _Line) -> None:
         """A connection is there."""
@@ -118,6 +120,8 @@ class PlainTransport:
     def closed(self, line: _Line, resend: tuple[Hearing, bytes] | None) -> None:
         """A connection is gone; what was sent on it as it closed, and was not heard, is sent on another one."""
         self._lines.discard(line)
+        if self._empty is not None and not self._lines:
+            self._empty.set()
         if line in self._free:
             self._free.remove(line)
         if resend is not None:

@@ -7,7 +7,7 @@ import importlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from kedge.core.generation import GenerationEvent, GenerationRequest
@@ -68,6 +68,15 @@ class AnswerCache:
         """The answer to the very same question, if it is in memory."""
         return self.memory.get(question.fingerprint, time.time())
 
+    def find_now(self, question: Question) -> Found | None:
+        """The answer to the very same question, if it is in memory; it counts as asked only then."""
+        kept = self.peek(question)
+        if kept is None:
+            return None
+        self.asked += 1
+        self.hits["exact"] += 1
+        return Found(kept=kept, how="exact")
+
     async def find(self, question: Question, embed: Embed | None = None) -> Found | None:
         """The answer to the same question, or to one that is alike. `embed` makes vectors where the model does it."""
         self.asked += 1
@@ -77,17 +86,23 @@ class AnswerCache:
             self.hits[found.how] += 1
         return found
 
-    async def keep(
+    def keep(
         self, question: Question, events: Sequence[GenerationEvent], names: Sequence[str], embed: Embed | None = None
-    ) -> None:
-        """Keep answers, if they are whole."""
+    ) -> Coroutine[Any, Any, None] | None:
+        """Keep answers in memory, if they are whole; what is left to do for the disk, and for questions that are alike."""
         finished = whole(events, names)
         if finished is None:
-            return
-        named = tuple(replace(event, id=str(place)) for place, event in enumerate(finished))
-        kept = Kept(events=named, until=time.time() + self.settings.seconds)
+            return None
+        kept = Kept(events=finished, until=time.time() + self.settings.seconds)
         self.memory.put(question.fingerprint, kept)
-        if question.alike is not None:
+        if question.alike is not None and embed is None:
+            self._neighbours.add(question.alike.rest, self._semantic.ngrams(question.alike.text), question.fingerprint)
+        if self._disk is None and (question.alike is None or embed is None):
+            return None
+        return self._keep_more(question, kept, embed)
+
+    async def _keep_more(self, question: Question, kept: Kept, embed: Embed | None) -> None:
+        if question.alike is not None and embed is not None:
             vector = await self._vector(question.alike.text, embed)
             self._neighbours.add(question.alike.rest, vector, question.fingerprint)
         if self._disk is not None:

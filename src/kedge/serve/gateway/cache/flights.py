@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
-from kedge.core.errors import KedgeError, Unavailable
+from kedge.core.errors import KedgeError
 from kedge.core.generation import GenerationEvent
-from kedge.serve.answers import Answering, Answers
+from kedge.serve.answers import Answering
 
-Keep = Callable[[list[GenerationEvent]], Awaitable[None]]
+logger = logging.getLogger(__name__)
+
+Keep = Callable[[list[GenerationEvent]], Coroutine[Any, Any, None] | None]
+"""Keeps answers that have ended well: at once, or with what is left to do."""
 
 
 class Flight:
@@ -19,50 +24,69 @@ class Flight:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = {name: place for place, name in enumerate(names)}
         self._events: list[GenerationEvent] = []
-        self._members: dict[Answering, list[str]] = {}
+        self._members: dict[Answering, Sequence[str]] = {}
+        self._answers: Answering | None = None
+        self._keep: Keep | None = None
+        self._landed: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
         self.over = False
 
     def join(self, names: Sequence[str]) -> Answering:
         """The answers for one more caller, from their beginning, under its own names."""
-
-        def leave(ids: list[str]) -> None:
-            self._members.pop(answering, None)
-            if not self._members and self._task is not None:
-                self._task.cancel()
-
-        answering = Answering(names, leave)
-        self._members[answering] = list(names)
+        answering = Answering(names, lambda ids: self._leave(answering))
+        self._members[answering] = names
         for event in self._events:
             self._tell(answering, event)
         return answering
 
-    def depart(self, answers: Answers, keep: Keep, landed: Callable[[], None]) -> None:
-        """Pass on what comes of `answers` in the background; `keep` gets it all if it ends well."""
-        self._task = asyncio.create_task(self._fly(answers, keep))
-        self._task.add_done_callback(lambda _: landed())
+    def depart(self, answers: Answering, keep: Keep, landed: Callable[[], None]) -> None:
+        """Pass on what comes of `answers`; `keep` gets it all if it ends well, and `landed` is called in the end."""
+        self._answers, self._keep, self._landed = answers, keep, landed
+        answers.tell(self)
 
-    def abandon(self, error: KedgeError) -> None:
+    def put(self, event: GenerationEvent) -> None:
+        """Pass on one event."""
+        self._events.append(event)
+        for member in list(self._members):
+            self._tell(member, event)
+        if self._answers is not None and not self._answers.unfinished:
+            self._arrive()
+
+    def fail(self, error: KedgeError) -> None:
         """It does not arrive: all who are on it are told why."""
         self.over = True
         for member in list(self._members):
             member.fail(error)
+        asyncio.get_running_loop().call_soon(self._land)  # whoever tells us of it may be telling others too
 
-    async def _fly(self, answers: Answers, keep: Keep) -> None:
-        try:
-            while events := await answers.next():
-                self._events += events
-                for event in events:
-                    for member in list(self._members):
-                        self._tell(member, event)
-            await keep(self._events)
-        except KedgeError as error:
-            self.abandon(error)
-        except asyncio.CancelledError:
-            self.abandon(Unavailable("the gateway stopped before the answer was finished"))
-            raise
-        finally:
-            answers.close()
+    def _arrive(self) -> None:
+        if self._keep is None:
+            return
+        keep, self._keep = self._keep, None
+        left = keep(self._events)
+        if left is None:
+            self._land()
+            return
+        self._task = asyncio.create_task(left)
+        self._task.add_done_callback(self._kept)
+
+    def _kept(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("an answer could not be kept", exc_info=error)
+        self._land()
+
+    def _land(self) -> None:
+        landed, self._landed = self._landed, None
+        if self._answers is not None:
+            self._answers.close()
+        if landed is not None:
+            landed()
+
+    def _leave(self, answering: Answering) -> None:
+        self._members.pop(answering, None)
+        if not self._members:
+            self.over = True
+            self._land()
 
     def _tell(self, member: Answering, event: GenerationEvent) -> None:
         named = self._members[member][self._names[event.id]]

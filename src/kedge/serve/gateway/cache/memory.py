@@ -22,13 +22,14 @@ class Kept:
     @property
     def size(self) -> int:
         """About how many bytes it takes."""
-        return sum(
-            _OVERHEAD + 4 * len(event.text) + _TOKEN * len(event.tokens) + len(event.embedding) for event in self.events
-        )
+        size = 0
+        for event in self.events:
+            size += _OVERHEAD + 4 * len(event.text) + _TOKEN * len(event.tokens) + len(event.embedding)
+        return size
 
 
 def whole(events: Sequence[GenerationEvent], names: Sequence[str]) -> tuple[GenerationEvent, ...] | None:
-    """The events of finished answers, one a choice; None if one of them has gone wrong."""
+    """The events of finished answers, one a choice and named by its place; None if one of them has gone wrong."""
     texts: dict[str, list[GenerationEvent]] = {name: [] for name in names}
     for event in events:
         texts[event.id].append(event)
@@ -36,7 +37,7 @@ def whole(events: Sequence[GenerationEvent], names: Sequence[str]) -> tuple[Gene
         return None
     return tuple(
         GenerationEvent(
-            id=name,
+            id=str(place),
             text="".join(event.text for event in said),
             finish=said[-1].finish,
             prompt_tokens=said[-1].prompt_tokens,
@@ -44,7 +45,7 @@ def whole(events: Sequence[GenerationEvent], names: Sequence[str]) -> tuple[Gene
             tokens=tuple(token for event in said for token in event.tokens),
             embedding=said[-1].embedding,
         )
-        for name, said in texts.items()
+        for place, said in enumerate(texts.values())
     )
 
 
@@ -73,10 +74,11 @@ class Memory:
     def put(self, fingerprint: bytes, kept: Kept) -> None:
         """Keep it in place of what was used longest ago; what is larger than a tenth of all is not kept."""
         self.drop(fingerprint)
-        if kept.size > self._most // 10:
+        size = kept.size
+        if size > self._most // 10:
             return
         self._kept[fingerprint] = kept
-        self.size += kept.size
+        self.size += size
         while self.size > self._most:
             self.drop(next(iter(self._kept)))
 
