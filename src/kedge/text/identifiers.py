@@ -70,6 +70,9 @@ _VERSION_WORDS = re.compile(
     r"(?i)(?:version|release|build|firmware|v|ver|rev|section|chapter|rfc|==|>=|<=|~=|oid|object|objectidentifier)[ :.=(\"']*\Z"
 )
 
+_MOST_DIGITS = max(rule.digits for rule in DIGITS)
+_BY_DIGITS = [tuple(rule for rule in DIGITS if rule.digits <= size) for size in range(_MOST_DIGITS + 1)]
+
 
 def find_identifiers(text: str, kinds: Collection[str] = KINDS) -> list[Span]:
     """Every identifier of these kinds, in order and without overlaps."""
@@ -177,7 +180,7 @@ def _numbers(content: str, kinds: Collection[str]) -> Iterator[Span]:
         if size >= 12 and "card" in kinds:
             yield from _cards(content, begin, end)
         if size >= 9:
-            yield from _national(content, DIGITS, kinds, begin, end)
+            yield from _national(content, _BY_DIGITS[min(size, _MOST_DIGITS)], kinds, begin, end)
         if size >= 7 and "phone" in kinds:
             yield from _phones(content, begin, end)
 

@@ -26,12 +26,14 @@ class Rule:
     """A kind of number. `holds` checks it without its separators.
 
     With `context`, one of these words must stand near it: the pattern alone would match too many other numbers.
+    `digits` are the fewest that it has.
     """
 
     kind: str
     pattern: re.Pattern[str]
     holds: Callable[[str], bool]
     context: re.Pattern[str] | None = None
+    digits: int = 0
 
 
 def _words(*words: str) -> re.Pattern[str]:
@@ -86,12 +88,13 @@ def _always(_: str) -> bool:
 
 # Kinds whose shape is rare enough to stand alone, and those that need a word beside them.
 DIGITS = (
-    Rule("us_ssn", re.compile(r"(?<![\w-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![\w-])"), _ssn),
+    Rule("us_ssn", re.compile(r"(?<![\w-])[0-9]{3}-[0-9]{2}-[0-9]{4}(?![\w-])"), _ssn, digits=9),
     Rule(
         "us_ssn",
         re.compile(r"(?<![\w-])[0-9]{3} ?[0-9]{2} ?[0-9]{4}(?![\w-])"),
         _ssn,
         _words("ssn", "social security", "soc sec"),
+        9,
     ),
     Rule(
         "fr_nir",
@@ -99,6 +102,7 @@ DIGITS = (
             r"(?<![\w.,])[12]([ .]?)[0-9]{2}\1[0-9]{2}\1(?:[0-9]{2}|2[AB])\1[0-9]{3}\1[0-9]{3}\1[0-9]{2}(?!\w|\.[0-9])"
         ),
         _nir,
+        digits=13,
     ),
     Rule(
         "de_tax_id",
@@ -107,20 +111,23 @@ DIGITS = (
         _words(
             "steuer-?id\\w*", "steuer-?(?:identifikations-?)?nummer", "idnr", "tin", "tax id\\w*", "steuerliche \\w+"
         ),
+        11,
     ),
     Rule(
         "nl_bsn",
         re.compile(r"(?<![\w.])[0-9]{4}[ .]?[0-9]{2}[ .]?[0-9]{3}(?!\w)"),
         _bsn,
         _words("bsn", "burgerservicenummer", "sofi-?nummer"),
+        9,
     ),
-    Rule("pl_pesel", re.compile(r"(?<![\w.])[0-9]{11}(?!\w)"), _pesel, _words("pesel")),
-    Rule("be_nrn", re.compile(r"(?<!\w)[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}(?!\w)"), _nrn),
+    Rule("pl_pesel", re.compile(r"(?<![\w.])[0-9]{11}(?!\w)"), _pesel, _words("pesel"), 11),
+    Rule("be_nrn", re.compile(r"(?<!\w)[0-9]{2}\.[0-9]{2}\.[0-9]{2}-[0-9]{3}\.[0-9]{2}(?!\w)"), _nrn, digits=11),
     Rule(
         "be_nrn",
         re.compile(r"(?<![\w.])[0-9]{11}(?!\w)"),
         _nrn,
         _words("rijksregister\\w*", "registre national", "national register", "insz", "niss"),
+        11,
     ),
 )
 
