@@ -364,3 +364,17 @@ SCHEMA: Mapping[str, Any] = {
 def test_a_value_is_held_against_its_schema(value: object, fault: str) -> None:
     check_schema(SCHEMA)
     assert find_fault(value, SCHEMA) == fault
+
+
+def test_a_text_is_read_once_for_each_tenant_and_its_decisions_are_noted_each_time() -> None:
+    seen: list[tuple[str, str]] = []
+    posted = open_guards([Spec(name="pii"), Spec(name="secrets")])
+    watch = Watch(posted, lambda guard, side, seconds, decision: seen.append((guard, decision)))
+    for tenant in ("acme", "acme", "other"):
+        minutes = Minutes(tenant)
+        assert watch.read("write to jane@example.org", minutes).text == "write to [EMAIL]"
+        assert minutes.decisions["pii", "in"].decision == "masked"
+        assert minutes.decisions["pii", "in"].found == ("email",)
+        assert minutes.decisions["secrets", "in"].decision == "passed"
+    assert seen == [("pii", "masked"), ("secrets", "passed")] * 3
+    assert list(watch._known) == [("acme", "write to jane@example.org"), ("other", "write to jane@example.org")]

@@ -118,7 +118,7 @@ async def _attempt(gateway: Gateway, call: Call) -> None:
     record.bundle, record.address, record.sampling = lane.running.digest, lane.address, wish.sampling
     watch = gateway.guarding.of(lane.running)
     if watch.inbound or watch.outbound:
-        record.minutes, record.prompt = Minutes(), ""
+        record.minutes, record.prompt = Minutes(record.key.tenant), ""
         call.asked = screen(watch, call.asked, wish, record.minutes)
         record.prompt = call.asked.content
     limit = gateway.options.settings.max_prompt_tokens

@@ -175,11 +175,12 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; of several with one name the first counts."""
         self._headers.setdefault(name.lower(), value)
+        self._head_bytes += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
         """The body follows, if there is one."""
         self._headed = True
-        self._count_head(len(self._url) + sum(len(name) + len(value) for name, value in self._headers.items()))
+        self._count_head(len(self._url))
         length = self._headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > self._server.most_bytes:
             self._too_large = True

@@ -64,6 +64,8 @@ class InjectionOptions:
 class InjectionGuard:
     """Matches rules against the text as it reads: folded, in small letters, and with leetspeak undone."""
 
+    constant = True
+
     def __init__(self, options: InjectionOptions) -> None:
         self._threshold = options.threshold
         self._rules = []

@@ -34,12 +34,13 @@ class Post:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Posted:
-    """A guard at its post."""
+    """A guard at its post. `constant`: it says so of itself, and rules by the text alone, the same each time."""
 
     name: str
     guard: Guard
     sides: tuple[Side, ...]
     lenient: bool
+    constant: bool = False
 
 
 def guards() -> Catalogue[GuardMaker]:
@@ -66,7 +67,14 @@ def _post(spec: Spec, known: Catalogue[GuardMaker]) -> Posted:
     except msgspec.ValidationError as error:
         raise Invalid(f"the guard {spec.name!r}: {error}", address=spec.name, hint="side is in, out or both") from error
     own: Mapping[str, Any] = {name: value for name, value in spec.args.items() if name not in common}
-    return Posted(name=spec.name, guard=make(own), sides=_sides(post.side, spec.name), lenient=post.lenient)
+    guard = make(own)
+    return Posted(
+        name=spec.name,
+        guard=guard,
+        sides=_sides(post.side, spec.name),
+        lenient=post.lenient,
+        constant=getattr(guard, "constant", False),
+    )
 
 
 def _sides(side: str, name: str) -> tuple[Side, ...]:

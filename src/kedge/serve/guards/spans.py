@@ -20,6 +20,8 @@ _PART = re.compile(r"[\d(+]")
 class SpanGuard:
     """Finds spans with `find`. An answer is held back from where the last word, or a number in groups, began."""
 
+    constant = True
+
     def __init__(self, find: Callable[[str], Sequence[Span]], action: Action, what: str) -> None:
         self._find = find
         self._action = action
