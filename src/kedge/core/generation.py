@@ -10,6 +10,8 @@ from kedge.core.bundle import Sampling
 
 Finish = Literal["", "stop", "length", "content_filter", "cancelled", "error"]
 
+_NOTHING: frozenset[str] = frozenset()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Penalties:
@@ -57,8 +59,20 @@ class GenerationRequest:
     whole: bool = False
 
     @property
+    def plain(self) -> bool:
+        """Whether it asks for nothing beyond plain text."""
+        return (
+            self.tokens is None
+            and self.logprobs is None
+            and self.penalties is None
+            and not (self.echo or self.schema or self.tools or self.embed)
+        )
+
+    @property
     def needs(self) -> frozenset[str]:
         """What an engine must be able to do beyond plain text for this request, in the words of `EngineFacts.can`."""
+        if self.plain:
+            return _NOTHING
         asked = {
             "tokens": self.tokens is not None,
             "logprobs": self.logprobs is not None,

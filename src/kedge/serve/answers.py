@@ -128,6 +128,8 @@ class Answering:
         events: list[GenerationEvent] = []
         while got := await self.next():
             events += got
+            if not (self.unfinished or self._events):
+                break
         return events
 
     def close(self) -> None:

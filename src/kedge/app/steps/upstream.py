@@ -15,7 +15,7 @@ from kedge.core.step import Step
 class UpstreamOptions:
     """Where the model is asked, what it is called there, and a reference to the key: `env:NAME` or `file:PATH`.
 
-    `api`, `context`, `retries`, `extra` and `can` are those of the engine `openai`. `revision` is what its maker calls this
+    `api`, `context`, `retries`, `extra`, `can` and `stream` are those of the engine `openai`. `revision` is what its maker calls this
     very model, if anything: who serves it may change it without a word, and no digest can tell.
     """
 
@@ -27,6 +27,7 @@ class UpstreamOptions:
     retries: int = 2
     extra: Mapping[str, Any] = field(default_factory=dict)
     can: tuple[str, ...] = ()
+    stream: Literal["asked", "always"] = "asked"
     revision: str = ""
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 CAPACITY = 50_000
 CAPACITY_BYTES = 128 << 20
 BATCH = 2_000
-LINGER = 0.02  # seconds to wait for more before a batch is written
+LINGER = 0.05  # seconds to wait for more before a batch is written
 PATIENCE = 5.0  # seconds that `close` keeps trying when the database does not answer
 
 Row = tuple[Any, ...]

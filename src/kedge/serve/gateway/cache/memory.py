@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kedge.core.generation import GenerationEvent
 
@@ -30,6 +30,9 @@ class Kept:
 
 def whole(events: Sequence[GenerationEvent], names: Sequence[str]) -> tuple[GenerationEvent, ...] | None:
     """The events of finished answers, one a choice and named by its place; None if one of them has gone wrong."""
+    if len(events) == len(names) == 1:
+        event = events[0]
+        return (replace(event, id="0"),) if event.finish in ("stop", "length") else None
     texts: dict[str, list[GenerationEvent]] = {name: [] for name in names}
     for event in events:
         texts[event.id].append(event)
