@@ -25,6 +25,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 import urllib.error
@@ -603,6 +604,8 @@ def main() -> int:
             before = cpu(process.pid)
             got = uvloop.run(load(mock, make, 16, options.seconds))
             upstream = 1e6 * (cpu(process.pid) - before) / got.done
+            optimised = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+            print(f"Python {sys.version.split()[0]}{'' if optimised else ', built without --enable-optimizations'}")
             print(f"the mock alone: {got.done / got.seconds:.0f}/s, {upstream:.1f} us CPU, p50 {got.p50:.2f} ms")
             for gateway in gateways(mock, folder, Path(options.venvs), options.rivals):
                 print(f"\n{gateway.name}: {DOES[gateway.name]}")
