@@ -83,4 +83,5 @@ def _ids() -> dict[str, str]:
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in record.__dict__.items() if name not in _OWN}
+    """What was given as `extra`. Libraries that put fields of their own into every record begin them with `_`."""
+    return {name: value for name, value in record.__dict__.items() if name not in _OWN and not name.startswith("_")}
