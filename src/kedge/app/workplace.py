@@ -11,8 +11,7 @@ from pathlib import Path
 
 from kedge.app.project import Project
 from kedge.core.bundle import Bundle
-from kedge.core.errors import Broken
-from kedge.core.manifest import read_manifest
+from kedge.core.manifest import export_files
 from kedge.registry.bundle import read_bundle
 
 
@@ -21,22 +20,9 @@ def unpack(project: Project, digest: str, folder: Path) -> tuple[Bundle, Path]:
 
     `NotFound`; `Broken` if bytes are not what their digest says, or a title leaves the folder.
     """
-    root = (folder / digest.removeprefix("sha256:")[:16]).resolve()
-    for layer in read_manifest(project.blobs, digest).layers:
-        target = (root / layer.title).resolve()
-        if not layer.title or not target.is_relative_to(root) or target == root:
-            raise Broken(f"a file name leaves its folder: {layer.title!r}", address=digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _link(project.blobs.fetch(layer.digest), target)
+    root = folder / digest.removeprefix("sha256:")[:16]
+    export_files(project.blobs, digest, root, link=True)
     return read_bundle(project.blobs, digest), root
-
-
-def _link(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
 
 
 @contextmanager

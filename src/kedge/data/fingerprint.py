@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from kedge.core.hashing import digest_of
+from kedge.data.remembered import recall, remember
 from kedge.data.sources.files import open_file, printable
 from kedge.data.types import SourceFile
 
@@ -22,7 +20,7 @@ SETTLED = 2.0  # seconds: a file written this recently might change again withou
 
 def fingerprint(files: Sequence[SourceFile], cache: Path) -> str:
     """The digest over the names and contents of files. `cache` remembers contents; losing it costs only time."""
-    known = _load(cache)
+    known: dict[str, _Entry] = recall(cache, _Entry)
     fresh: dict[str, _Entry] = {}
     contents: list[tuple[str, str]] = []
     changed = False
@@ -40,7 +38,7 @@ def fingerprint(files: Sequence[SourceFile], cache: Path) -> str:
             fresh[path] = (state, content)
         contents.append((file.label, content))
     if changed or fresh.keys() != known.keys():
-        _save(cache, fresh)
+        remember(cache, fresh)
     return digest_of(sorted(contents))
 
 
@@ -59,21 +57,3 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         return f"unreadable: {error.strerror or error}"
-
-
-def _load(cache: Path) -> dict[str, _Entry]:
-    try:
-        return msgspec.json.decode(cache.read_bytes(), type=dict[str, _Entry])
-    except (OSError, msgspec.MsgspecError):
-        return {}
-
-
-def _save(cache: Path, entries: dict[str, _Entry]) -> None:
-    """Replace the cache; a cache that cannot be written is done without."""
-    temporary = cache.with_name(f".{cache.name}.{secrets.token_hex(6)}")
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(msgspec.json.encode(entries))
-        temporary.replace(cache)
-    except OSError:
-        temporary.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from kedge.core.errors import Conflict
+from kedge.data.remembered import recall, remember
 from kedge.data.sources.files import open_file, printable
 from kedge.data.types import BoundSource, SourceFile
 
@@ -54,7 +54,7 @@ class Spans(msgspec.Struct, array_like=True, frozen=True):
 
 def cut(sources: Sequence[BoundSource], root: Path, cache: Path) -> list[Part]:
     """Every part in the order of sources, names and places. `cache` remembers digests; losing it costs only time."""
-    known = _load(cache)
+    known: dict[str, Spans] = recall(cache, Spans)
     fresh: dict[str, Spans] = {}
     parts: list[Part] = []
     horizon = time.time_ns() - int(SETTLED * 1e9)
@@ -71,7 +71,7 @@ def cut(sources: Sequence[BoundSource], root: Path, cache: Path) -> list[Part]:
             spans = [Span(*span) for span in entry.spans]
             parts += [Part(at, file, span, len(spans) == 1) for span in spans]
     if fresh != known:
-        _save(cache, fresh)
+        remember(cache, fresh)
     return parts
 
 
@@ -135,21 +135,3 @@ def _lines(descriptor: int) -> Iterator[Span]:
     rest = b"".join(held)
     if rest:
         yield Span(begin, begin + len(rest), line, hashlib.sha256(rest).hexdigest())
-
-
-def _load(cache: Path) -> dict[str, Spans]:
-    try:
-        return msgspec.json.decode(cache.read_bytes(), type=dict[str, Spans])
-    except (OSError, msgspec.MsgspecError):
-        return {}
-
-
-def _save(cache: Path, entries: dict[str, Spans]) -> None:
-    """Replace the cache; a cache that cannot be written is done without."""
-    temporary = cache.with_name(f".{cache.name}.{secrets.token_hex(6)}")
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(msgspec.json.encode(entries))
-        temporary.replace(cache)
-    except OSError:
-        temporary.unlink(missing_ok=True)

@@ -212,7 +212,7 @@ def test_a_caller_who_does_not_read_stops_the_answer_and_leaving_ends_it() -> No
         await reader.readexactly(1_000_000)
         writer.transport.abort()
 
-    talk(act)
+    assert talk(act).seen == [("POST", "/large", b"")]  # it ended, as the server did not wait for it
 
 
 def test_a_stop_lets_the_answer_under_way_finish_and_closes_the_connection() -> None:
