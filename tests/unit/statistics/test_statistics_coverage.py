@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from kedge.core.evaluation import Interval
 from kedge.statistics.intervals import Floats, mean_interval, ratio_interval, wilson
-from kedge.statistics.paired import Discordance, mcnemar, tango
+from kedge.statistics.paired import Discordance, difference_interval, mcnemar, tango
 
 SIMULATIONS = 400
 SLACK = 0.015  # about one and a half standard errors of 400 simulations
@@ -68,6 +68,25 @@ def test_the_bootstrap_over_groups_covers() -> None:
         return mean_interval(values, groups=groups)
 
     assert_honest(coverage(draw, 0.0, seed=5))
+
+
+def heavy(random: Generator) -> Interval:
+    return difference_interval(random.lognormal(0.0, 1.0, 100), random.lognormal(0.0, 1.0, 100))
+
+
+def few_groups(random: Generator) -> Interval:
+    size = random.integers(1, 30, 8)
+    gaps = np.repeat(random.normal(0.0, 0.1, 8), size) + random.normal(0.0, 0.1, int(size.sum()))
+    return difference_interval(np.zeros_like(gaps), gaps, groups=np.repeat(list("abcdefgh"), size).tolist())
+
+
+def skewed(random: Generator) -> Interval:
+    return difference_interval(np.zeros(60), 0.02 - random.exponential(0.02, 60))
+
+
+@pytest.mark.parametrize("draw", [heavy, few_groups, skewed])
+def test_the_interval_of_a_difference_covers(draw: Callable[[Generator], Interval]) -> None:
+    assert_honest(coverage(draw, 0.0, seed=7))
 
 
 def test_mcnemar_rejects_a_true_null_at_most_as_often_as_it_says() -> None:

@@ -19,6 +19,7 @@ from kedge.statistics.paired import (
     sign_flips,
     tango,
 )
+from kedge.statistics.typical import typical_bounds
 
 
 @st.composite
@@ -128,6 +129,22 @@ def test_other_scores_are_compared_by_their_mean_difference() -> None:
 
     assert found.value == pytest.approx(0.3)
     assert found.low < 0.3 < found.high
+
+
+def test_the_subsets_bound_what_the_test_by_flipping_signs_does_not_reject() -> None:
+    gaps = np.random.default_rng(10).normal(0.2, 1.0, 10)
+    low, high = typical_bounds(gaps, np.ones(10), level=0.95, seed=0)
+
+    assert sign_flips(gaps - low - 1e-9) > 0.05
+    assert sign_flips(gaps - low + 1e-9) <= 0.05
+    assert sign_flips(gaps - high + 1e-9) > 0.05
+    assert sign_flips(gaps - high - 1e-9) <= 0.05
+
+
+def test_the_bounds_of_groups_weigh_each_case_alike() -> None:
+    above, below = np.array([2.0, 3.0, 30.0]), np.array([1.0, 1.0, 10.0])
+
+    assert typical_bounds(above, below, level=0.95, seed=0) == (2.0, 3.0)
 
 
 def test_lists_of_unequal_length_are_refused() -> None:
