@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import bdtr, stdtrit
 from scipy.stats import binom
 
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import Interval
-from kedge.statistics.intervals import LEVEL, normal_quantile
+from kedge.statistics.intervals import LEVEL, Floats, normal_quantile
 
 POWER = 0.8
 MOST = 10_000_000  # beyond this, "too close to tell"
@@ -74,14 +75,22 @@ def power_of_pairs(n: int, difference: float, discordant: float, *, level: float
         raise Invalid(f"a difference of {difference} needs more discordant pairs than {discordant}")
     if discordant == 0.0:
         return 0.0
-    count = np.arange(n + 1)
-    seen = binom.pmf(count, n, discordant)
-    likely = np.flatnonzero(seen > 1e-12)
-    count, seen = count[likely], seen[likely]
-    most = binom.ppf((1.0 - level) / 2.0, count, 0.5)  # the smaller count may be this at most, or one less
-    most = np.where(2.0 * binom.cdf(most, count, 0.5) <= 1.0 - level, most, most - 1.0)
+    around, reach = n * discordant, 9.0 * math.sqrt(n * discordant * (1.0 - discordant)) + 9.0
+    count = np.arange(max(0, math.floor(around - reach)), min(n, math.ceil(around + reach)) + 1)
+    up_to = bdtr(count, n, discordant)
+    seen = np.diff(up_to, prepend=float(bdtr(count[0] - 1, n, discordant)) if count[0] else 0.0)
+    most = _smaller_counts(1 << n.bit_length(), level)[count]
     better = (discordant + abs(difference)) / (2.0 * discordant)
-    return float(np.sum(seen * binom.cdf(most, count, 1.0 - better)))
+    shown = np.where(most < 0, 0.0, bdtr(np.maximum(most, 0), count, 1.0 - better))
+    return float(np.sum(seen * shown))
+
+
+@lru_cache(maxsize=64)
+def _smaller_counts(size: int, level: float) -> Floats:
+    """For up to so many discordant pairs, how many of them the rarer kind may have for the test to reject; -1: none."""
+    count = np.arange(size)
+    most = binom.ppf((1.0 - level) / 2.0, count, 0.5)
+    return np.where(2.0 * binom.cdf(most, count, 0.5) <= 1.0 - level, most, most - 1.0)
 
 
 def cases_for_pairs(difference: float, discordant: float, *, level: float = LEVEL, power: float = POWER) -> int:
