@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 
 from kedge.evaluate.types import Case, Corpus, Scorer
 from kedge.statistics.intervals import Floats
+
+_CASES = 100_000  # whose counts serve their own score and the corpus's
 
 
 def bleu(*, tokenize: str = "13a", lowercase: bool = False) -> Scorer:
@@ -32,12 +35,17 @@ def ter(*, normalized: bool = False, case_sensitive: bool = False) -> Scorer:
 
 
 def _make(name: str, corpus: Any, sentence: Any, combine: Callable[[Floats], Floats], *, lower: bool = False) -> Scorer:
+    @lru_cache(_CASES)
+    def count(answer: str, target: str) -> list[float]:
+        counts: list[float] = corpus._extract_corpus_statistics([answer], [[target]])[0]
+        return counts
+
     def score(case: Case) -> Mapping[str, float]:
-        return {name: round(float(sentence.sentence_score(case.answer.text, [case.row.target]).score), 9)}
+        counts = count(case.answer.text, case.row.target)
+        return {name: round(float(sentence._compute_score_from_stats(counts).score), 9)}
 
     def tally(case: Case) -> list[float]:
-        counts: list[float] = corpus._extract_corpus_statistics([case.answer.text], [[case.row.target]])[0]
-        return counts
+        return count(case.answer.text, case.row.target)
 
     bounds = None if lower else (0.0, 100.0)
     return Scorer(name=name, score=score, corpus=Corpus(tally=tally, combine=combine), bounds=bounds, lower=lower)
