@@ -15,7 +15,6 @@ from statistics import NormalDist
 
 import numpy as np
 from scipy.special import bdtr, stdtrit
-from scipy.stats import binom
 
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import Interval
@@ -24,6 +23,7 @@ from kedge.statistics.intervals import LEVEL, Floats, normal_quantile
 POWER = 0.8
 MOST = 10_000_000  # beyond this, "too close to tell"
 
+_AROUND = 3  # the normal approximation misses a critical count by less
 _COUNTED = 20_000  # up to so many pairs the exact test's power is counted out
 
 
@@ -89,8 +89,11 @@ def power_of_pairs(n: int, difference: float, discordant: float, *, level: float
 def _smaller_counts(size: int, level: float) -> Floats:
     """For up to so many discordant pairs, how many of them the rarer kind may have for the test to reject; -1: none."""
     count = np.arange(size)
-    most = binom.ppf((1.0 - level) / 2.0, count, 0.5)
-    return np.where(2.0 * binom.cdf(most, count, 0.5) <= 1.0 - level, most, most - 1.0)
+    about = np.floor(count / 2 - normal_quantile(level) * np.sqrt(count) / 2)
+    most = np.minimum(count, about + _AROUND)
+    for _ in range(2 * _AROUND):
+        most = np.where((most >= 0) & (2.0 * bdtr(np.maximum(most, 0), count, 0.5) > 1.0 - level), most - 1, most)
+    return most
 
 
 def cases_for_pairs(difference: float, discordant: float, *, level: float = LEVEL, power: float = POWER) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binom, binomtest
 
 from kedge.core.errors import Invalid
 from kedge.statistics.paired import Discordance, tango
@@ -10,6 +11,7 @@ from kedge.statistics.power import (
     cases_for_mean,
     cases_for_paired,
     cases_for_proportion,
+    power_of_pairs,
     smallest_difference,
 )
 
@@ -43,6 +45,21 @@ def test_a_difference_larger_than_the_discordance_seen_brings_its_own() -> None:
 def test_a_difference_larger_than_the_discordance_is_impossible() -> None:
     with pytest.raises(Invalid):
         cases_for_paired(0.3, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("n", "difference", "discordant"), [(1, 0.5, 1.0), (17, 0.3, 0.4), (400, 0.05, 0.2), (3000, 0.0, 0.01)]
+)
+def test_the_power_of_pairs_is_that_of_every_outcome_summed(n: int, difference: float, discordant: float) -> None:
+    better = (discordant + difference) / (2 * discordant)
+    expected = sum(
+        binom.pmf(count, n, discordant) * binom.pmf(rarer, count, 1 - better)
+        for count in range(min(n, 200) + 1)
+        for rarer in range(count // 2 + 1)
+        if binomtest(rarer, count or 1, 0.5).pvalue <= 0.05
+    )
+
+    assert power_of_pairs(n, difference, discordant) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_promised_power_is_seen() -> None:
