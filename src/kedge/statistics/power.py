@@ -90,7 +90,7 @@ def _smaller_counts(size: int, level: float) -> Floats:
     """For up to so many discordant pairs, how many of them the rarer kind may have for the test to reject; -1: none."""
     count = np.arange(size)
     about = np.floor(count / 2 - normal_quantile(level) * np.sqrt(count) / 2)
-    most = np.minimum(count, about + _AROUND)
+    most: Floats = np.minimum(count, about + _AROUND)
     for _ in range(2 * _AROUND):
         most = np.where((most >= 0) & (2.0 * bdtr(np.maximum(most, 0), count, 0.5) > 1.0 - level), most - 1, most)
     return most
