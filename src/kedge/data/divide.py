@@ -23,7 +23,7 @@ from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
 from kedge.data.quality.judge import NOTHING, Judged
 from kedge.data.rows import DETAIL
-from kedge.data.split import RANK, SPLITS, assign_stratum, assign_time, fall
+from kedge.data.split import RANK, SPLITS, assign_stratum, assign_time, fall, fall_all
 from kedge.data.stage import StoredRows
 from kedge.data.tags import tag_text
 from kedge.data.types import DuplicateOptions, SplitOptions
@@ -222,7 +222,7 @@ def _by_cluster(ids: Digests, heads: NDArray[np.int64], options: SplitOptions) -
     result = np.empty(len(heads), dtype=np.uint8)
     for begin in range(0, len(heads), _CHUNK):
         names = ids.hex(heads[begin : begin + _CHUNK])
-        result[begin : begin + _CHUNK] = [SPLITS.index(fall(name, options)) for name in names]
+        result[begin : begin + _CHUNK] = fall_all(names, options)
     return result
 
 

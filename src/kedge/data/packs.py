@@ -244,14 +244,16 @@ class PackedRows:
 def _opener(
     folder: Path, columns: tuple[str, ...], suffix: str = SUFFIX
 ) -> Callable[[str], pa.ipc.RecordBatchFileReader]:
+    options: list[pa.ipc.IpcReadOptions] = []  # of the first pack: the rows of one build have the same columns
+
     @lru_cache(maxsize=_OPEN)  # a pack that falls out is closed with its last reference
     def open_pack(pack: str) -> pa.ipc.RecordBatchFileReader:
         source = pa.OSFile(str(folder / f"{pack}{suffix}"), "rb")
-        whole = pa.ipc.open_file(source)
-        if not columns:
-            return whole
-        fields = [whole.schema.get_field_index(name) for name in columns]
-        return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False))
+        if columns and not options:
+            schema = pa.ipc.open_file(source).schema
+            fields = [schema.get_field_index(name) for name in columns]
+            options.append(pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False))
+        return pa.ipc.open_file(source, options=options[0] if options else None)
 
     return open_pack
 
