@@ -89,7 +89,10 @@ def main() -> int:
         print(f"first             {wall:7.2f} s  {cpu:7.2f} CPU  {given.files * given.documents / cpu:,.0f} documents")
         print(f"limit (one pass)             {least:7.2f} CPU  {size / cpu / 1e6:.1f} MB a CPU second", flush=True)
         again, again_wall, again_cpu = ingest(folder / "project", data)
-        print(f"again             {again_wall:7.2f} s  {again_cpu:7.2f} CPU  {again_cpu / cpu:.2%} of the first", flush=True)
+        print(
+            f"again             {again_wall:7.2f} s  {again_cpu:7.2f} CPU  {again_cpu / cpu:.2%} of the first",
+            flush=True,
+        )
         fill(data, given.files, given.files + max(given.files // 100, 1), given.documents, given.chars)
         more, more_wall, more_cpu = ingest(folder / "project", data)
         share = (more_cpu - little_cpu) / (cpu - start_cpu)
