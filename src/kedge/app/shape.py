@@ -63,7 +63,7 @@ def make_more(
     version = resolve(project, dataset)
     rows = read_rows(project.blobs, version.digest, Split.TRAIN)
     rewriter = None
-    if options.method in ("noise", "synonyms"):
+    if options.method == "noise" or options.method == "synonyms":
         families = augment(rows, options.method, _rewrite(options.method, options.words), copies=options.copies)
     else:
         rewriter = Rewriter(project, options.method, options.anew, project.state / "cache" / "rewrites")

@@ -9,10 +9,11 @@ import click
 
 from kedge.app import shape
 from kedge.app.project import open_project
+from kedge.app.rewrites import RewriteOptions
 from kedge.cli.progress import open_progress
 from kedge.cli.render import emit
 
-ANEW = shape.RewriteOptions()
+ANEW = RewriteOptions()
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 file_type = click.Path(path_type=Path, dir_okay=False)
@@ -71,7 +72,7 @@ def augment(path: str, /, dataset: str, out: Path, as_json: bool, **given: Any) 
     said is kept: after a fault, the same command asks for the rest alone.
     """
     own = {name: given.pop(name) for name in ("method", "words", "copies")}
-    options = shape.MoreOptions(**own, anew=shape.RewriteOptions(**given))
+    options = shape.MoreOptions(**own, anew=RewriteOptions(**given))
     with open_progress(quiet=as_json) as progress:
         made = shape.make_more(open_project(path), dataset, out, options, progress=progress)
     emit(made, as_json=as_json, draw=lambda: _draw_made(made))

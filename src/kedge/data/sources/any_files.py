@@ -51,4 +51,10 @@ SOURCE = Source(
     read="kedge.data.readers.any_file:read",
     suffixes=SUFFIXES,
     lines=(".jsonl", ".ndjson"),
+    cuts={
+        ".csv": "kedge.data.readers.csv_records:cut",
+        ".tsv": "kedge.data.readers.csv_records:cut",
+        ".parquet": "kedge.data.sources.parquet_rows:cut",
+        ".zip": "kedge.data.readers.zip_archive:cut",
+    },
 )
