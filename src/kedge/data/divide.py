@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from kedge.core.dataset import Reject
 from kedge.core.errors import Invalid
 from kedge.core.hashing import canonical
 from kedge.core.ports import Progress
+from kedge.data.clusters import clusters
 from kedge.data.digests import Digests, binary_column, from_hex, key_of, least, repeated
 from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
@@ -81,8 +83,12 @@ def divide(
     split: SplitOptions,
     progress: Progress,
     judged: Judged = NOTHING,
+    memory: Path | None = None,
 ) -> Divided:
-    """Leave out what was judged, what is there twice, and then what would leak from one split into another."""
+    """Leave out what was judged, what is there twice, and then what would leak from one split into another.
+
+    `memory` is a folder that stays from build to build: what was compared is kept there.
+    """
     progress.start(4, "comparing rows")
     columns = _columns(rows, split)
     progress.advance()
@@ -94,7 +100,10 @@ def divide(
         kept, same = _once(kept, columns.contents, "duplicate:exact", held_out, by_id=True, ids=columns.ids)
         dropped.append(same)
     progress.advance()
-    heads = find_clusters(rows, kept, duplicates)
+    if memory is None:
+        heads = find_clusters(rows, kept, duplicates)
+    else:
+        heads = clusters(rows, kept, duplicates, ids=columns.ids, contents=columns.contents, memory=memory)
     if duplicates.drop_near:
         near = heads != kept
         dropped.append(Dropped("duplicate:near", kept[near], heads[near]))
