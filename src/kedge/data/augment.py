@@ -34,7 +34,7 @@ def family(row: Row, generator: str, texts: Iterable[str], settings: Mapping[str
     for number, text in enumerate(texts):
         if text not in seen:
             seen.add(text)
-            told = {"generator": generator, "parent": row.id}
+            told: dict[str, Any] = {"generator": generator, "parent": row.id}
             told |= {"generator_settings": dict(settings)} if settings else {}
             tags = {**row.tags, **told}
             yield make_row(input=text, target=row.target, source=f"{row.source}#{generator}-{number}", tags=tags)

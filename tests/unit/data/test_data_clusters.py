@@ -38,7 +38,8 @@ def make(numbers: list[int]) -> MemoryRows:
 
 def found(rows: MemoryRows, kept: NDArray[np.int64], memory: Path) -> list[int]:
     ids, contents = Digests(from_hex(rows.batch.column("id"))), Digests(binary_column(rows.batch.column(CONTENT)))
-    return clusters(rows, kept, OPTIONS, ids=ids, contents=contents, memory=memory).tolist()
+    heads: list[int] = clusters(rows, kept, OPTIONS, ids=ids, contents=contents, memory=memory).tolist()
+    return heads
 
 
 def check(numbers: list[int], memory: Path) -> None:
