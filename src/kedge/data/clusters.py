@@ -6,17 +6,20 @@ rows share a part of their signature, most rows are new), all are compared with 
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
+from kedge.core.errors import Broken
 from kedge.core.hashing import digest_of
 from kedge.core.spec import to_plain
 from kedge.data.code import digest_code
@@ -188,7 +191,10 @@ def _recall(memory: Path, identity: str) -> _Known | None:
     if now.identity != identity:
         return None
     folder = memory / now.folder
-    return _Known(*(open_array(folder / f"{name}.npy") for name in ("ids", "contents", "heads", "keys", "places")))
+    try:
+        return _Known(*(open_array(folder / f"{name}.npy") for name in ("ids", "contents", "heads", "keys", "places")))
+    except (OSError, Broken):
+        return None
 
 
 def _keep(
@@ -214,9 +220,19 @@ def _keep(
             break
         all_keys[number], all_places[number] = keys, places
     else:
+        _sync(all_keys, all_places, folder)
         temporary = memory / f".{NOW}.{folder.name}"
         temporary.write_bytes(msgspec.json.encode(_Now(folder.name, identity)))
         temporary.replace(memory / NOW)
     for other in memory.iterdir():
         if other.is_dir() and other != folder:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _sync(keys: Any, places: Any, folder: Path) -> None:
+    """Have everything on disk before it is in force: what a power cut left half-written would be believed."""
+    keys.flush()
+    places.flush()
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())

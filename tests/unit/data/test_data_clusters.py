@@ -92,6 +92,13 @@ def test_other_options_or_a_lost_memory_cost_only_time(tmp_path: Path) -> None:
     check(list(range(31)), tmp_path)
 
 
+def test_a_damaged_memory_costs_only_time(tmp_path: Path) -> None:
+    for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:99])):
+        check(list(range(30)), tmp_path)
+        damage(next(tmp_path.glob("*/keys.npy")))
+        check(list(range(31)), tmp_path)
+
+
 def test_only_the_newest_memory_stays(tmp_path: Path) -> None:
     for count in (20, 21, 22):
         check(list(range(count)), tmp_path)
