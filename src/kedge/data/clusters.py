@@ -85,7 +85,7 @@ def clusters(
     if known is not None:
         places = _places(known, own, texts)
         new = np.delete(np.arange(len(kept)), places[places >= 0])
-        if not len(new) and (places == np.arange(len(kept))).all():
+        if np.array_equal(places, np.arange(len(kept))):
             return kept[known.heads]
         if len(new) <= MOST * len(kept) and _is_whole(known, places):
             heads = _grow(rows, kept, options, known, places, new)

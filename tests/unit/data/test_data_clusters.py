@@ -103,3 +103,9 @@ def test_only_the_newest_memory_stays(tmp_path: Path) -> None:
     for count in (20, 21, 22):
         check(list(range(count)), tmp_path)
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
+
+
+def test_rows_that_go_alone_leave_the_others_as_they_are(tmp_path: Path) -> None:
+    for gone in (0, 10, 21):  # alone at first, alone later, and one that held a cluster together
+        check(list(range(0, 100, 10)) + [20, 21, 22, 23][1:], tmp_path)
+        check([n for n in list(range(0, 100, 10)) + [21, 22, 23] if n != gone], tmp_path)
