@@ -107,5 +107,5 @@ def test_only_the_newest_memory_stays(tmp_path: Path) -> None:
 
 def test_rows_that_go_alone_leave_the_others_as_they_are(tmp_path: Path) -> None:
     for gone in (0, 10, 21):  # alone at first, alone later, and one that held a cluster together
-        check(list(range(0, 100, 10)) + [20, 21, 22, 23][1:], tmp_path)
-        check([n for n in list(range(0, 100, 10)) + [21, 22, 23] if n != gone], tmp_path)
+        check([*range(0, 100, 10), 21, 22, 23], tmp_path)
+        check([n for n in (*range(0, 100, 10), 21, 22, 23) if n != gone], tmp_path)
