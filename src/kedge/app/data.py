@@ -34,7 +34,8 @@ _ROW = re.compile(r"[0-9a-f]{6,32}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetVersion:
-    """One version of a dataset. `parent` is the version before it; `run` and `stage` made it first."""
+    """One version of a dataset. `parent` is the version before it; `run` and `stage` made it first. `restored` is
+    the version whose content it has again."""
 
     name: str
     version: int
@@ -44,6 +45,7 @@ class DatasetVersion:
     rejected: int
     size: int
     parent: str = ""
+    restored: str = ""
     run: str = ""
     stage: str = ""
     made: datetime | None = None
@@ -112,6 +114,7 @@ def listing(project: Project) -> list[DatasetVersion]:
             rejected=sum(manifest.rejects.values()),
             size=artifact.size,
             parent=manifest.parent or (before.digest if before else ""),
+            restored=manifest.restored,
             **_origin(made),
         )
         newest[manifest.name] = version

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,22 +13,37 @@ import msgspec
 
 from kedge.app.data import resolve
 from kedge.app.project import Project
-from kedge.core.dataset import Split
+from kedge.app.rewrites import RewriteOptions, Rewriter
+from kedge.core.dataset import Row, Split
 from kedge.core.errors import Invalid
-from kedge.data.augment import Rewrite, augment, noise, synonyms
+from kedge.core.ports import Progress, Silent
+from kedge.data.augment import Rewrite, augment, family, noise, synonyms
 from kedge.data.packing_types import Packing
 from kedge.data.read import read_rows
 
-Method = Literal["noise", "synonyms"]
+Method = Literal["noise", "synonyms", "paraphrase", "back-translation"]
+
+SILENT = Silent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoreOptions:
+    """How rows are made of rows: at most `copies` of each. `words` are the synonyms, `anew` is for what a model says."""
+
+    method: Method = "noise"
+    words: Path | None = None
+    copies: int = 1
+    anew: RewriteOptions = field(default_factory=RewriteOptions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmented:
-    """A file of JSON Lines, and how many rows are in it."""
+    """A file of JSON Lines, and how many rows are in it. `refused` texts were asked for and not said anew."""
 
     path: Path
     rows: int
     made: int
+    refused: int = 0
 
 
 def tokens(project: Project, dataset: str, *, tokenizer: Path, length: int = 2048) -> Packing:
@@ -39,19 +55,38 @@ def tokens(project: Project, dataset: str, *, tokenizer: Path, length: int = 204
 
 
 def make_more(
-    project: Project, dataset: str, out: Path, *, method: Method = "noise", words: Path | None = None, copies: int = 1
+    project: Project, dataset: str, out: Path, options: MoreOptions, *, progress: Progress = SILENT
 ) -> Augmented:
     """Write the training rows, each followed by rows made of it, as JSON Lines that a build reads with
-    `split.group = "parent"`."""
-    rows = read_rows(project.blobs, resolve(project, dataset).digest, Split.TRAIN)
+    `split.group = "parent"`. `Unavailable` when an endpoint does not answer: run again, and only the rest is asked for.
+    """
+    version = resolve(project, dataset)
+    rows = read_rows(project.blobs, version.digest, Split.TRAIN)
+    rewriter = None
+    if options.method == "noise" or options.method == "synonyms":
+        families = augment(rows, options.method, _rewrite(options.method, options.words), copies=options.copies)
+    else:
+        rewriter = Rewriter(project, options.method, options.anew, project.state / "cache" / "rewrites")
+        families = _said_anew(rows, rewriter, options)
+    progress.start(version.splits[str(Split.TRAIN)], "making rows")
     total = made = 0
     temporary = out.with_name(f".{out.name}.part")
-    with temporary.open("wb") as file:
-        for row in augment(rows, method, _rewrite(method, words), copies=copies):
-            total, made = total + 1, made + ("generator" in row.tags)
-            file.write(msgspec.json.encode({**row.tags, "input": row.input, "target": row.target}) + b"\n")
-    temporary.replace(out)
-    return Augmented(path=out, rows=total, made=made)
+    try:
+        with temporary.open("wb") as file:
+            for row in families:
+                made += "generator" in row.tags
+                total += 1
+                progress.advance(int(row.tags["parent"] == row.id))
+                file.write(msgspec.json.encode({**row.tags, "input": row.input, "target": row.target}) + b"\n")
+        temporary.replace(out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Augmented(path=out, rows=total, made=made, refused=rewriter.refused if rewriter else 0)
+
+
+def _said_anew(rows: Iterable[Row], rewriter: Rewriter, options: MoreOptions) -> Iterator[Row]:
+    for row, texts in rewriter.rewrite(rows, options.copies):
+        yield from family(row, options.method, texts, rewriter.settings)
 
 
 def _rewrite(method: Method, words: Path | None) -> Rewrite:

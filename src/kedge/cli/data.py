@@ -14,6 +14,7 @@ from kedge.app.history import RowHistory, why
 from kedge.app.ingest import Ingested, IngestOptions, ingest
 from kedge.app.project import open_project
 from kedge.app.touched import Touched, touched
+from kedge.cli import data_restore
 from kedge.cli.columns import columns
 from kedge.cli.data_report import report, subject
 from kedge.cli.data_shape import augment, tokens
@@ -164,19 +165,21 @@ def card_(path: str, dataset: str, output: Path | None, as_json: bool) -> None:
 
 
 def _draw_log(changes: Sequence[data.Change]) -> str:
+    numbers = {each.version.digest: each.version.address for each in changes}
     rows = [
         (
             each.version.address,
             each.version.digest[7:19],
             f"{each.version.rows:,}",
             f"+{each.added:,} -{each.removed:,} ~{each.changed:,}",
+            numbers.get(each.version.restored, each.version.restored[7:19]),
             f"{each.written:,}",
             f"{each.version.made:%Y-%m-%d %H:%M}" if each.version.made else "",
             each.version.run,
         )
         for each in changes
     ]
-    return columns(("version", "digest", "rows", "changes", "bytes written", "made", "run"), rows)
+    return columns(("version", "digest", "rows", "changes", "restored", "bytes written", "made", "run"), rows)
 
 
 def _draw_history(history: RowHistory) -> str:
@@ -201,6 +204,7 @@ def _draw_models(found: Touched) -> str:
 command.add_command(report)
 command.add_command(subject)
 command.add_command(augment)
+command.add_command(data_restore.command)
 command.add_command(tokens)
 
 

@@ -55,7 +55,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetManifest:
-    """The config of a dataset artifact: identity over every row (`rows_digest`), and how it was made."""
+    """The config of a dataset artifact: identity over every row (`rows_digest`), and how it was made.
+
+    `restored` is the version whose content this one has again, for one that was made of no files.
+    """
 
     name: str
     rows: int
@@ -65,3 +68,4 @@ class DatasetManifest:
     parent: str = ""
     profile: Mapping[str, Any] = field(default_factory=dict)
     rejects: Mapping[str, int] = field(default_factory=dict)
+    restored: str = ""

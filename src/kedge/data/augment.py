@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from kedge.core.dataset import Row
 from kedge.data.rows import make_row
@@ -23,14 +24,20 @@ _WORD = re.compile(r"[A-Za-z]+")
 def augment(rows: Iterable[Row], generator: str, rewrite: Rewrite, *, copies: int = 1) -> Iterator[Row]:
     """Each row as its own parent, followed by up to `copies` rows made of it. A rewrite that changes nothing is left out."""
     for row in rows:
-        yield replace(row, tags={**row.tags, "parent": row.id})
-        seen = {row.input}
-        for number in range(copies):
-            text = rewrite(row.input)
-            if text not in seen:
-                seen.add(text)
-                tags = {**row.tags, "generator": generator, "parent": row.id}
-                yield make_row(input=text, target=row.target, source=f"{row.source}#{generator}-{number}", tags=tags)
+        yield from family(row, generator, (rewrite(row.input) for _ in range(copies)))
+
+
+def family(row: Row, generator: str, texts: Iterable[str], settings: Mapping[str, Any] | None = None) -> Iterator[Row]:
+    """A row as its own parent, and a row for each text that says something else. `settings` are the generator's."""
+    yield replace(row, tags={**row.tags, "parent": row.id})
+    seen = {row.input, ""}
+    for number, text in enumerate(texts):
+        if text not in seen:
+            seen.add(text)
+            told: dict[str, Any] = {"generator": generator, "parent": row.id}
+            told |= {"generator_settings": dict(settings)} if settings else {}
+            tags = {**row.tags, **told}
+            yield make_row(input=text, target=row.target, source=f"{row.source}#{generator}-{number}", tags=tags)
 
 
 def noise(share: float = 0.02, *, seed: int = 0) -> Rewrite:
@@ -62,15 +69,6 @@ def synonyms(words: Mapping[str, Sequence[str]], share: float = 0.2, *, seed: in
         return chosen.capitalize() if word[0].isupper() else chosen
 
     return lambda text: _WORD.sub(other, text)
-
-
-def paraphrase(ask: Callable[[str], str], instruction: str = "Say the following in other words:") -> Rewrite:
-    """What a model answers when it is asked to say a text in other words; `ask` is any endpoint."""
-
-    def rewrite(text: str) -> str:
-        return ask(f"{instruction}\n\n{text}").strip() or text
-
-    return rewrite
 
 
 def _slip(characters: list[str], at: int, chance: random.Random) -> int:

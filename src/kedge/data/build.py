@@ -49,7 +49,8 @@ def build(
     rows = ingest(request.sources, root, progress, cache=packs, stages=stages, mapper=mapper)
     judged = judge_rows(rows, request.quality) if request.quality else NOTHING
     judged = _drawn(rows, request.sample, judged) if request.sample else judged
-    divided = divide(rows, request.duplicates, request.split, progress, judged)
+    memory = packs / "clusters" if cache else None
+    divided = divide(rows, request.duplicates, request.split, progress, judged, memory)
     result = store(request, recipe(request), rows, divided, folder=folder, blobs=blobs, progress=progress)
     prune(packs, rows.packs)
     return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,12 +19,13 @@ from kedge.core.dataset import Reject
 from kedge.core.errors import Invalid
 from kedge.core.hashing import canonical
 from kedge.core.ports import Progress
+from kedge.data.clusters import clusters
 from kedge.data.digests import Digests, binary_column, from_hex, key_of, least, repeated
 from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
 from kedge.data.quality.judge import NOTHING, Judged
 from kedge.data.rows import DETAIL
-from kedge.data.split import RANK, SPLITS, assign_stratum, assign_time, fall
+from kedge.data.split import RANK, SPLITS, assign_stratum, assign_time, fall, fall_all
 from kedge.data.stage import StoredRows
 from kedge.data.tags import tag_text
 from kedge.data.types import DuplicateOptions, SplitOptions
@@ -81,8 +83,12 @@ def divide(
     split: SplitOptions,
     progress: Progress,
     judged: Judged = NOTHING,
+    memory: Path | None = None,
 ) -> Divided:
-    """Leave out what was judged, what is there twice, and then what would leak from one split into another."""
+    """Leave out what was judged, what is there twice, and then what would leak from one split into another.
+
+    `memory` is a folder that stays from build to build: what was compared is kept there.
+    """
     progress.start(4, "comparing rows")
     columns = _columns(rows, split)
     progress.advance()
@@ -94,7 +100,10 @@ def divide(
         kept, same = _once(kept, columns.contents, "duplicate:exact", held_out, by_id=True, ids=columns.ids)
         dropped.append(same)
     progress.advance()
-    heads = find_clusters(rows, kept, duplicates)
+    if memory is None:
+        heads = find_clusters(rows, kept, duplicates)
+    else:
+        heads = clusters(rows, kept, duplicates, ids=columns.ids, contents=columns.contents, memory=memory)
     if duplicates.drop_near:
         near = heads != kept
         dropped.append(Dropped("duplicate:near", kept[near], heads[near]))
@@ -222,7 +231,7 @@ def _by_cluster(ids: Digests, heads: NDArray[np.int64], options: SplitOptions) -
     result = np.empty(len(heads), dtype=np.uint8)
     for begin in range(0, len(heads), _CHUNK):
         names = ids.hex(heads[begin : begin + _CHUNK])
-        result[begin : begin + _CHUNK] = [SPLITS.index(fall(name, options)) for name in names]
+        result[begin : begin + _CHUNK] = fall_all(names, options)
     return result
 
 

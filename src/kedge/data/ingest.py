@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import multiprocessing
 import os
@@ -156,7 +157,7 @@ def read_part(read: str, options: Any, part: Part) -> Iterator[Row | Reject | Me
     except OSError as error:
         yield quarantine(part.file.label, "unreadable", error.strerror or str(error))
         return
-    if part.whole and state_of(part.file.path) != before:
+    if (part.whole or part.span.pieces) and state_of(part.file.path) != before:
         raise changed(part.file.path)
 
 
@@ -195,7 +196,9 @@ def _identity(bound: BoundSource, stages: tuple[StageSpec, ...]) -> str:
 
 
 def _key(identity: str, part: Part) -> str:
-    return digest_of([identity, part.file.label, part.span.begin, part.span.line, part.span.digest])[7:]
+    span = part.span
+    told = f"{identity}\0{span.begin}\0{span.line}\0{span.digest}\0{span.pieces}\0{span.head}\0{part.file.label}"
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _readings(

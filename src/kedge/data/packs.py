@@ -24,6 +24,7 @@ REJECTS_SUFFIX = ".rejects"
 INDEX_SUFFIX = ".json"
 SCAN = 4096  # rows that a scan gives at a time, if the batches of small files add up to so many
 HELD = 96 << 20  # bytes of columns that are held while rows of them are picked
+NEAR = 64  # batches that are read for some rows of theirs, though all rows might be held
 _OPEN = 16
 
 REJECT = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("source", "reason", "detail", "row")])
@@ -141,6 +142,7 @@ class PackedRows:
             for at, rows in enumerate(located.entry.rows)
         ]
         self._begins = [0, *accumulate(rows for _, _, rows in self._batches)]
+        self._starts = np.array(self._begins)
         self._parts = parts
         self._held: dict[tuple[str, ...], pa.Table | None] = {}
         self._scanned: set[tuple[str, ...]] = set()
@@ -184,9 +186,10 @@ class PackedRows:
 
     def take(self, ordinals: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """The rows with these numbers, in the order asked for."""
-        held = self._whole(tuple(columns))
-        if held is not None:
-            return held.take(pa.array(ordinals))
+        if self._spread(ordinals) > NEAR:
+            held = self._whole(tuple(columns))
+            if held is not None:
+                return held.take(pa.array(ordinals))
         open_pack = _opener(self._folder, tuple(columns))
         order = np.argsort(ordinals, kind="stable")
         ascending = ordinals[order]
@@ -204,6 +207,10 @@ class PackedRows:
         back = np.empty(len(order), dtype=np.int64)
         back[order] = np.arange(len(order))
         return pa.Table.from_batches(taken).combine_chunks().take(pa.array(back))
+
+    def _spread(self, ordinals: NDArray[np.int64]) -> int:
+        """In how many batches these rows lie."""
+        return len(np.unique(np.searchsorted(self._starts, ordinals, side="right")))
 
     def _whole(self, columns: tuple[str, ...]) -> pa.Table | None:
         """All rows of these columns, if they are few enough to be held: rows of small files are slow to pick."""
@@ -244,14 +251,16 @@ class PackedRows:
 def _opener(
     folder: Path, columns: tuple[str, ...], suffix: str = SUFFIX
 ) -> Callable[[str], pa.ipc.RecordBatchFileReader]:
+    options: list[pa.ipc.IpcReadOptions] = []  # of the first pack: the rows of one build have the same columns
+
     @lru_cache(maxsize=_OPEN)  # a pack that falls out is closed with its last reference
     def open_pack(pack: str) -> pa.ipc.RecordBatchFileReader:
         source = pa.OSFile(str(folder / f"{pack}{suffix}"), "rb")
-        whole = pa.ipc.open_file(source)
-        if not columns:
-            return whole
-        fields = [whole.schema.get_field_index(name) for name in columns]
-        return pa.ipc.open_file(source, options=pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False))
+        if columns and not options:
+            schema = pa.ipc.open_file(source).schema
+            fields = [schema.get_field_index(name) for name in columns]
+            options.append(pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False))
+        return pa.ipc.open_file(source, options=options[0] if options else None)
 
     return open_pack
 

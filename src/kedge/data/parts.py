@@ -1,33 +1,29 @@
-"""Cuts what there is to read into parts: small files whole, large files of lines at line ends. Each is named by its bytes."""
+"""Cuts what there is to read into parts: small files whole, large ones where each part can be read for itself.
+
+Each part is named by its bytes; read in whatever order and process, the parts give what the whole file gives.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from kedge.core.errors import Conflict
 from kedge.data.remembered import recall, remember
 from kedge.data.sources.files import open_file, printable
-from kedge.data.types import BoundSource, SourceFile
+from kedge.data.types import BoundSource, SourceFile, Span
 
-PART = 32 << 20  # bytes of a large file that are read at once
+LINES = "lines"
+PART = 8 << 20  # bytes of a large file that are read at once
 SETTLED = 2.0  # seconds: a file written this recently might change again without its time changing
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A run of a file's bytes: where it begins, how many lines come before, and the digest of what it holds."""
-
-    begin: int
-    end: int
-    line: int
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +34,7 @@ class Part:
     file: SourceFile
     span: Span
     whole: bool
+    state: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -49,7 +46,7 @@ class Spans(msgspec.Struct, array_like=True, frozen=True):
     """What was found of a file when it was in this state: size, time and inode."""
 
     state: list[int]
-    spans: list[tuple[int, int, int, str]]
+    spans: list[Span]
 
 
 def cut(sources: Sequence[BoundSource], root: Path, cache: Path) -> list[Part]:
@@ -59,17 +56,18 @@ def cut(sources: Sequence[BoundSource], root: Path, cache: Path) -> list[Part]:
     parts: list[Part] = []
     horizon = time.time_ns() - int(SETTLED * 1e9)
     for at, bound in enumerate(sources):
+        cutter = _cutter(bound)
         for file in bound.find(root):
-            lines = bool(bound.source.lines) and file.label.endswith(bound.source.lines)
-            key = f"{printable(os.fspath(file.path))}\0{lines:d}"
+            how = cutter(file.label)
+            key = f"{printable(os.fspath(file.path))}\0{how}"
             state = state_of(file.path)
             entry = known.get(key)
             if entry is None or entry.state != state:
-                entry = Spans(state, [(s.begin, s.end, s.line, s.digest) for s in _spans(file.path, lines)])
+                entry = Spans(state, list(_spans(file, how, bound.options)))
             if state and state[1] < horizon:
                 fresh[key] = entry
-            spans = [Span(*span) for span in entry.spans]
-            parts += [Part(at, file, span, len(spans) == 1) for span in spans]
+            spans = entry.spans
+            parts += [Part(at, file, span, len(spans) == 1, tuple(state)) for span in spans]
     if fresh != known:
         remember(cache, fresh)
     return parts
@@ -79,12 +77,17 @@ def fill(part: Part) -> SourceFile:
     """The file of a part as it is read: with its bytes, if it is but a part. `Conflict` if they have changed; `OSError`."""
     if part.whole:
         return part.file
+    span = part.span
+    if span.pieces is not None:
+        if tuple(state_of(part.file.path)) != part.state:
+            raise changed(part.file.path)
+        return replace(part.file, pieces=span.pieces)
     with open_file(part.file.path) as stream:
-        stream.seek(part.span.begin)
+        stream.seek(span.begin)
         data = stream.read(part.size)
-    if hashlib.sha256(data).hexdigest() != part.span.digest:
+    if hashlib.sha256(data).hexdigest() != span.digest:
         raise changed(part.file.path)
-    return replace(part.file, data=data, line=part.span.line, offset=part.span.begin)
+    return replace(part.file, data=data, line=span.line, offset=span.begin, head=span.head)
 
 
 def changed(path: Path) -> Conflict:
@@ -101,16 +104,30 @@ def state_of(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def _spans(path: Path, lines: bool) -> Iterator[Span]:
+def _cutter(bound: BoundSource) -> Callable[[str], str]:
+    """How the files of a source are cut, by their names: at lines, by a function, or not at all ("")."""
+    cuts = {**dict.fromkeys(bound.source.lines, LINES), **bound.source.cuts}
+    ends = tuple(cuts)
+    return lambda label: next(cuts[end] for end in ends if label.endswith(end)) if label.endswith(ends) else ""
+
+
+def _spans(file: SourceFile, how: str, options: Any) -> Iterator[Span]:
     try:
-        with open_file(path) as stream:
-            if lines and os.fstat(stream.fileno()).st_size > 2 * PART and _is_lines(stream.peek(8)):
+        with open_file(file.path) as stream:
+            large = bool(how) and os.fstat(stream.fileno()).st_size > 2 * PART
+            if large and how == LINES and _is_lines(stream.peek(8)):
                 yield from _lines(stream.fileno())
-            else:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                yield Span(0, stream.tell(), 0, digest)
+                return
+            if large and how != LINES:
+                module, _, function = how.partition(":")
+                spans = list(getattr(importlib.import_module(module), function)(file, options, PART))
+                if len(spans) > 1:
+                    yield from spans
+                    return
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            yield Span(begin=0, end=stream.tell(), digest=digest)
     except OSError as error:
-        yield Span(0, 0, 0, f"unreadable: {error.strerror or error}")
+        yield Span(begin=0, end=0, digest=f"unreadable: {error.strerror or error}")
 
 
 def _is_lines(start: bytes) -> bool:
@@ -130,8 +147,8 @@ def _lines(descriptor: int) -> Iterator[Span]:
             held.append(chunk)
             continue
         data = b"".join((*held, chunk[:end]))
-        yield Span(begin, begin + len(data), line, hashlib.sha256(data).hexdigest())
+        yield Span(begin=begin, end=begin + len(data), line=line, digest=hashlib.sha256(data).hexdigest())
         begin, line, held = begin + len(data), line + data.count(b"\n"), [chunk[end:]]
     rest = b"".join(held)
     if rest:
-        yield Span(begin, begin + len(rest), line, hashlib.sha256(rest).hexdigest())
+        yield Span(begin=begin, end=begin + len(rest), line=line, digest=hashlib.sha256(rest).hexdigest())

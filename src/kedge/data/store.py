@@ -116,9 +116,15 @@ def store(
     files |= {f"{MEDIA}{name}": path for name, path in rows.media().items()}
     files |= subjects
     files[REJECTS] = rejects
-    artifact = write_artifact(blobs, ArtifactKind.DATASET, msgspec.to_builtins(manifest), files)
+    artifact = write_artifact(blobs, ArtifactKind.DATASET, describe(manifest), files)
     rejects.unlink()
     return BuildResult(artifact=artifact, manifest=manifest)
+
+
+def describe(manifest: DatasetManifest) -> dict[str, Any]:
+    """The manifest as the config of an artifact. Versions that restore nothing do not say so: their digests stay."""
+    told: dict[str, Any] = msgspec.to_builtins(manifest)
+    return told if manifest.restored else {name: value for name, value in told.items() if name != "restored"}
 
 
 def _subjects(

@@ -8,7 +8,9 @@ from kedge.core.hashing import canonical
 
 
 def tag_text(value: Any) -> str:
-    """The value as canonical JSON, plain texts without the detour."""
+    """The value as canonical JSON, plain texts and numbers without the detour."""
+    if type(value) is int:
+        return str(value)
     plain = (
         isinstance(value, str) and value.isascii() and value.isprintable() and '"' not in value and "\\" not in value
     )

@@ -19,7 +19,8 @@ class SourceFile:
     """A file to read, and the name it goes by in rows: the same in whatever folder the data lies.
 
     `data` holds the bytes when they are in memory already (a part of a large file), `line` and `offset` say how many
-    lines and bytes of the file come before them. `stream` gives them when they come out of an archive, whose `budget`
+    lines and bytes of the file come before them, and `head` is the record that names the fields of all parts. `pieces`
+    says which row groups or members of the file are read, if not all. `stream` gives them when they come out of an archive, whose `budget`
     counts them.
     """
 
@@ -28,6 +29,8 @@ class SourceFile:
     data: bytes | None = field(default=None, repr=False)
     line: int = 0
     offset: int = 0
+    head: str = field(default="", repr=False)
+    pieces: tuple[int, int] | None = None
     stream: Any = field(default=None, repr=False, compare=False)
     budget: Any = field(default=None, repr=False, compare=False)
 
@@ -41,6 +44,22 @@ class Medium:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A run of a file's bytes, that is read for itself: where it begins and ends, and the digest of what it holds.
+
+    Of a file of lines, `line` are those that come before, and `head` is the record that names the fields, if it lies in
+    an earlier span. Of a file that is not cut by bytes, `pieces` are the row groups or members of this span.
+    """
+
+    begin: int
+    end: int
+    digest: str
+    line: int = 0
+    head: str = field(default="", repr=False)
+    pieces: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """A kind of place that rows come from, registered in the group `kedge.sources`.
 
@@ -48,7 +67,8 @@ class Source:
     `read` names the function that reads one file, as `module:function`: `(file, options) -> iterator of Row | Reject | Medium`.
     It is looked up when needed, in several processes; whatever is in the file, it yields rejects and does not raise.
     `suffixes` are the file names that `kedge data ingest` gives to this source. `lines` are those of files in which
-    any run of whole lines can be read for itself, so that large ones are read in parts, all at once. `code` names the modules whose
+    any run of whole lines can be read for itself, so that large ones are read in parts, all at once. `cuts` names for other endings the function that cuts such a file, as
+    `module:function`: `(file, options, bytes of a span) -> spans`, none where only the whole can be read. `code` names the modules whose
     source decides what is read ("" = that of `read`).
     """
 
@@ -58,6 +78,7 @@ class Source:
     read: str
     suffixes: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    cuts: Mapping[str, str] = field(default_factory=dict)
     code: tuple[str, ...] = ()
 
 

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from kedge.core.errors import Invalid
-from kedge.data.augment import augment, noise, paraphrase, synonyms
+from kedge.data.augment import augment, family, noise, synonyms
 from kedge.data.features import feature_stage, open_features
 from kedge.data.keyed import to_batch
 from kedge.data.packing import measure_packing
@@ -36,12 +36,13 @@ def test_synonyms_keep_capitals_and_leave_other_words() -> None:
     assert synonyms({"the": ["a"], "dog": ["hound"]}, 1.0)("The dog. Dogma.") == "A hound. Dogma."
 
 
-def test_a_paraphrase_that_says_nothing_is_left_out() -> None:
-    (row,) = make_rows(TEXT)
-    assert [each.input for each in augment([row], "model", paraphrase(lambda _: " Other words. "))][1:] == [
-        "Other words."
-    ]
-    assert len(list(augment([row], "model", paraphrase(lambda _: "")))) == 1
+def test_a_text_that_says_nothing_else_makes_no_row() -> None:
+    row = make_rows("the quick brown fox")[0]
+    said = ["the quick brown fox", "", "a fast fox", "a fast fox"]
+    original, *made = family(row, "model", said, {"seed": 3})
+    assert original.tags == {"parent": row.id}
+    assert [each.input for each in made] == ["a fast fox"]
+    assert made[0].tags == {"generator": "model", "generator_settings": {"seed": 3}, "parent": row.id}
 
 
 def shouts(texts: Sequence[str]) -> list[float]:

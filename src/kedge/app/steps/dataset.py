@@ -113,7 +113,18 @@ def digest_files(options: DatasetOptions, root: Path) -> str:
     return digest_of([[bound.source.read for bound in sources], content])
 
 
-_ROOM: tuple[str, ...] = ("build", "code", "digests", "divide", "duplicates", "ingest", "keyed", "lines", "locate")
+_ROOM: tuple[str, ...] = (
+    "build",
+    "clusters",
+    "code",
+    "digests",
+    "divide",
+    "duplicates",
+    "ingest",
+    "keyed",
+    "lines",
+    "locate",
+)
 _ROOM += (
     "normalise",
     "packs",

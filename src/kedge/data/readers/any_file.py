@@ -43,8 +43,9 @@ _READERS: Final = {
 
 def read(file: SourceFile, options: FilesOptions) -> _Found:
     """What the reader for this kind of file finds. A file of no known kind is a reject."""
-    if file.offset:  # a later part of a file of lines
-        return _reader("jsonl")(file, _options("jsonl", options))
+    if file.offset:  # a later part of a file of lines or records
+        kind = "csv" if file.head else "jsonl"
+        return _reader(kind)(file, _options(kind, options))
     with open_source(file) as stream:
         start = head(stream, HEAD)
     return read_as(detect(start, file.label), file, options, empty=not start)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 
 from kedge.core.dataset import Reject, Row
 from kedge.data.lines import Line, split_lines
+from kedge.data.readers.detect import HEAD, detect
 from kedge.data.rows import quarantine
 from kedge.data.sources.any_files import FilesOptions
-from kedge.data.sources.files import head, open_source
+from kedge.data.sources.files import head, open_file, open_source
 from kedge.data.sources.jsonl import FIELDS, take_fields, wide_encoding
 from kedge.data.strict import BOM, BadLine, decode_line
-from kedge.data.types import SourceFile
+from kedge.data.types import SourceFile, Span
 
 MAX_RECORD_LINES = 1000  # a quoted field that goes on for longer was never closed
 _DELIMITERS = ",;\t|"
@@ -35,13 +38,15 @@ class _Record:
 def read(file: SourceFile, options: FilesOptions) -> Iterator[Row | Reject]:
     """A row a record, named by its first line; every value is a text, as it stands."""
     with open_source(file) as stream:
-        wide = wide_encoding(head(stream, 4))
+        wide = "" if file.offset else wide_encoding(head(stream, 4))
         if wide:
             yield quarantine(f"{file.label}:1", "encoding", f"the file is in {wide}: convert it to UTF-8")
             return
-        records = _records(split_lines(stream, options.max_line_bytes), options.max_line_bytes)
-        names: list[str] = []
-        delimiter = ","
+        lines = split_lines(stream, options.max_line_bytes)
+        lines = (Line(each.number + file.line, each.offset + file.offset, each.size, each.data) for each in lines)
+        records = _records(lines, options.max_line_bytes)
+        delimiter = _delimiter(file.head, file.label)
+        names = _names(_split(file.head, delimiter), options) if file.head else []
         for record in records:
             source = f"{file.label}:{record.line}"
             try:
@@ -62,6 +67,38 @@ def read(file: SourceFile, options: FilesOptions) -> Iterator[Row | Reject]:
                 yield quarantine(source, error.reason, detail, data=record.data or record.text.encode())
                 if not names:
                     return
+
+
+def cut(file: SourceFile, options: FilesOptions, size: int) -> list[Span]:
+    """Spans of about `size` bytes that begin with a record. None if the first record names no fields."""
+    limit = options.max_line_bytes
+    with open_file(file.path) as stream, open_file(file.path) as again:
+        start = head(stream, HEAD)
+        if detect(start, file.label) != "csv" or wide_encoding(start[:4]):
+            return []
+        records = _records(split_lines(stream, limit), limit)
+        first = next(records, None)
+        if first is None or first.fault is not None or not _is_head(first.text, file.label, options):
+            return []
+        spans: list[Span] = []
+        begin = line = 0
+        for record in records:
+            if record.offset - begin >= size:
+                spans.append(_span(again, begin, record.offset, line, first.text))
+                begin, line = record.offset, record.line - 1
+        return [*spans, _span(again, begin, stream.tell(), line, first.text)]
+
+
+def _span(stream: BufferedReader, begin: int, end: int, line: int, names: str) -> Span:
+    digest = hashlib.sha256(stream.read(end - begin)).hexdigest()
+    return Span(begin=begin, end=end, line=line, digest=digest, head=names if begin else "")
+
+
+def _is_head(text: str, label: str, options: FilesOptions) -> bool:
+    try:
+        return bool(_names(_split(text, _delimiter(text, label)), options))
+    except BadLine:
+        return False
 
 
 def _records(lines: Iterator[Line], limit: int) -> Iterator[_Record]:

@@ -43,7 +43,7 @@ REASONS: Final = {
     "not-a-file": "a link or a device, not a file",
     "encrypted": "it is encrypted",
 }
-_KINDS: Final = frozenset({"zip", "tar", "gz", "bz2", "xz", "zst"})
+KINDS: Final = frozenset({"zip", "tar", "gz", "bz2", "xz", "zst"})
 
 
 class Bomb(Exception):
@@ -136,7 +136,7 @@ def read_stream(
     stream.seek(0)
     kind = detect(start, label)
     nesting = label.count("!/") + 1
-    if kind in _KINDS and nesting > options.max_nesting:
+    if kind in KINDS and nesting > options.max_nesting:
         yield quarantine(
             f"{label}:1", "nesting", f"an archive {nesting} archives deep; the limit is {options.max_nesting}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import zipfile
@@ -9,11 +10,13 @@ from collections.abc import Iterator
 from typing import IO, cast
 
 from kedge.core.dataset import Reject, Row
-from kedge.data.readers.unpack import BROKEN, REASONS, Bomb, Members, budget_of, plain
+from kedge.data.readers.detect import HEAD, detect
+from kedge.data.readers.pieces import pieces
+from kedge.data.readers.unpack import BROKEN, KINDS, REASONS, Bomb, Members, budget_of, plain
 from kedge.data.rows import quarantine
 from kedge.data.sources.any_files import FilesOptions
-from kedge.data.sources.files import open_source
-from kedge.data.types import Medium, SourceFile
+from kedge.data.sources.files import open_file, open_source
+from kedge.data.types import Medium, SourceFile, Span
 
 
 def read(file: SourceFile, options: FilesOptions) -> Iterator[Row | Reject | Medium]:
@@ -24,15 +27,52 @@ def read(file: SourceFile, options: FilesOptions) -> Iterator[Row | Reject | Med
         members = Members(file, options, budget_of(file, options, packed))
         try:
             with zipfile.ZipFile(cast("IO[bytes]", stream)) as archive:
-                yield from _members(archive, members)
+                first, last = file.pieces or (0, len(archive.infolist()))
+                yield from _members(archive, archive.infolist()[first:last], members)
         except Bomb as error:
             yield quarantine(f"{file.label}:1", "bomb", str(error))
         except (*BROKEN, NotImplementedError) as error:
             yield quarantine(f"{file.label}:1", "archive", f"it cannot be unpacked: {error}")
 
 
-def _members(archive: zipfile.ZipFile, members: Members) -> Iterator[Row | Reject | Medium]:
-    for member in archive.infolist():
+def cut(file: SourceFile, options: FilesOptions, size: int) -> list[Span]:
+    """Spans of members that unpack to about `size` bytes.
+
+    None where members are not read each for itself: where limits may be passed, names are there twice, or archives lie
+    in the archive, whose content counts too.
+    """
+    with open_file(file.path) as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        packed = stream.tell()
+        stream.seek(0)
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                listed = archive.infolist()
+                if not _apart(listed, options, packed) or any(_is_archive(archive, each) for each in listed):
+                    return []
+        except (*BROKEN, NotImplementedError):
+            return []
+    return pieces([member.file_size for member in listed], digest, size)
+
+
+def _apart(listed: list[zipfile.ZipInfo], options: FilesOptions, packed: int) -> bool:
+    """Whether no member can make another one be passed over, whatever they hold."""
+    room = min(options.max_unpacked_bytes, max(options.max_free_bytes, packed * options.max_ratio))
+    names = {member.filename for member in listed}
+    return len(names) == len(listed) <= options.max_members and sum(member.file_size for member in listed) <= room
+
+
+def _is_archive(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    if member.is_dir() or _fault(member):
+        return False
+    with archive.open(member) as content:
+        return detect(content.read(HEAD), member.filename) in KINDS
+
+
+def _members(
+    archive: zipfile.ZipFile, listed: list[zipfile.ZipInfo], members: Members
+) -> Iterator[Row | Reject | Medium]:
+    for member in listed:
         if member.is_dir():
             continue
         reason = members.fault(member.filename) or _fault(member)

@@ -40,7 +40,8 @@ class FilesOptions:
 def find(options: FilesOptions, root: Path) -> list[SourceFile]:
     """The files named, and every file in the folders named but the hidden ones and the project's own."""
     found = find_files(options.path, root, ("",))
-    return [file for file in found if file.path != root / "kedge.toml" and not file.label.endswith(options.passed_over)]
+    own = str(root / "kedge.toml")
+    return [file for file in found if str(file.path) != own and not file.label.endswith(options.passed_over)]
 
 
 SOURCE = Source(
@@ -50,4 +51,10 @@ SOURCE = Source(
     read="kedge.data.readers.any_file:read",
     suffixes=SUFFIXES,
     lines=(".jsonl", ".ndjson"),
+    cuts={
+        ".csv": "kedge.data.readers.csv_records:cut",
+        ".tsv": "kedge.data.readers.csv_records:cut",
+        ".parquet": "kedge.data.sources.parquet_rows:cut",
+        ".zip": "kedge.data.readers.zip_archive:cut",
+    },
 )

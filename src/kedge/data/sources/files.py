@@ -24,23 +24,26 @@ def find_files(paths: str | Sequence[str], root: Path, suffixes: tuple[str, ...]
     A file goes by the path as it was given; one given by an absolute path, by its place in the folder given.
     Hidden folders and those of installed packages are passed over.
     """
-    found: dict[Path, str] = {}
+    found: dict[str, str] = {}
     for given in [paths] if isinstance(paths, str) else paths:
         if not given:
             raise Invalid("a source needs a path", hint='as in source = { name = "jsonl", path = "data/rows.jsonl" }')
         if is_remote(given):
-            found.update((file.path, file.label) for file in bring(given, root) if file.label.endswith(suffixes))
+            found.update((str(file.path), file.label) for file in bring(given, root) if file.label.endswith(suffixes))
             continue
         for path, label in _named(given, root):
             if path.is_dir():
-                found.update((path / inner, str(label / inner)) for inner in walk(path, suffixes))
+                here, name = os.path.join(path, ""), f"{label}/" if label.parts else ""  # noqa: PTH118 - see `walk`
+                found.update((here + inner, name + inner) for inner in walk(path, suffixes))
             else:
-                found[path] = str(label) if label.parts else path.name
-    return [SourceFile(path=path, label=printable(label)) for path, label in found.items()]
+                found[str(path)] = str(label) if label.parts else path.name
+    return [SourceFile(path=Path(path), label=printable(label)) for path, label in found.items()]
 
 
 def printable(name: str) -> str:
     """A file's name as text: bytes of it that are no UTF-8 are written as `\\xff`."""
+    if name.isascii():
+        return name
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
@@ -64,7 +67,7 @@ def _named(given: str, root: Path) -> Iterator[tuple[Path, PurePosixPath]]:
 
 def walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
     """Files below a folder by the end of their names, as paths from it; links to folders are not followed."""
-    begin = len(os.path.join(folder, ""))  # noqa: PTH118 - counts characters
+    begin = len(os.path.join(folder, ""))  # noqa: PTH118 - a Path for each of thousands of files would cost as much as reading it
     for here, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if name not in PASSED_OVER and not name.startswith("."))
         for name in sorted(names):

@@ -31,4 +31,5 @@ SOURCE = Source(
     find=find,
     read="kedge.data.sources.parquet_rows:read",
     suffixes=(".parquet",),
+    cuts={".parquet": "kedge.data.sources.parquet_rows:cut"},
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
@@ -15,13 +16,14 @@ import pyarrow.parquet as pq
 from kedge.core.dataset import Reject, Row
 from kedge.core.hashing import digest
 from kedge.data.readers.detect import HEAD, detect
+from kedge.data.readers.pieces import pieces
 from kedge.data.rows import quarantine
 from kedge.data.sources.any_files import FilesOptions
-from kedge.data.sources.files import open_source
+from kedge.data.sources.files import open_file, open_source
 from kedge.data.sources.jsonl import take_fields
 from kedge.data.sources.parquet import ParquetOptions
 from kedge.data.strict import BadLine
-from kedge.data.types import Medium, SourceFile
+from kedge.data.types import Medium, SourceFile, Span
 from kedge.text.unicode import has_lone_surrogate
 
 
@@ -33,8 +35,9 @@ def read(file: SourceFile, options: ParquetOptions) -> Iterator[Row | Reject | M
         except (pa.ArrowException, OSError, ValueError) as error:
             yield quarantine(f"{file.label}#0", "parquet", f"not a Parquet file: {error}")
             return
-        begin = 0
-        for group in range(parquet.num_row_groups):
+        first, last = file.pieces or (0, parquet.num_row_groups)
+        begin = sum(parquet.metadata.row_group(group).num_rows for group in range(first))
+        for group in range(first, last):
             metadata = parquet.metadata.row_group(group)
             if metadata.total_byte_size > options.max_group_bytes:
                 detail = f"row group {group} unpacks to {metadata.total_byte_size} bytes"
@@ -42,6 +45,20 @@ def read(file: SourceFile, options: ParquetOptions) -> Iterator[Row | Reject | M
             else:
                 yield from _group(file, options, parquet, group, begin)
             begin += metadata.num_rows
+
+
+def cut(file: SourceFile, options: ParquetOptions | FilesOptions, size: int) -> list[Span]:
+    """Spans of row groups that unpack to about `size` bytes. None if it cannot be opened."""
+    with open_file(file.path) as stream:
+        if not stream.peek(4).startswith(b"PAR1"):
+            return []
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            metadata = pq.ParquetFile(stream).metadata
+        except (pa.ArrowException, OSError, ValueError):
+            return []
+    sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
+    return pieces(sizes, digest, size)
 
 
 def _group(

@@ -1,0 +1,238 @@
+"""Clusters of near rows, kept from one build to the next: then only rows that are new are compared, with all others.
+
+The result is that of comparing all with all. Where that cannot be said for sure (a row of a cluster is gone, very many
+rows share a part of their signature, most rows are new), all are compared with all.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from kedge.core.errors import Broken
+from kedge.core.hashing import digest_of
+from kedge.core.spec import to_plain
+from kedge.data.code import digest_code
+from kedge.data.digests import Digests
+from kedge.data.duplicates import (
+    AT_ONCE,
+    BAND_SIZE,
+    BANDS,
+    PAIRS,
+    SIGNATURE,
+    WINDOW,
+    _band_keys,
+    _join,
+    _minima,
+    _settled,
+    _smallest,
+    find_clusters,
+)
+from kedge.data.locate import open_array
+from kedge.data.stage import StoredRows
+from kedge.data.types import DuplicateOptions
+from kedge.text.minhash import band_key, pairs_of
+
+NOW = "now"
+MOST = 0.25  # share of new rows up to which they are compared apart
+FEW = 1000  # rows that are compared anew as quickly as they are looked up
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a build kept: ids and contents of its rows, the place of the head of each one's cluster, and for each band the
+    keys of the rows, sorted, with their places."""
+
+    ids: NDArray[np.uint64]
+    contents: NDArray[np.uint64]
+    heads: NDArray[np.int64]
+    keys: NDArray[np.uint64]
+    places: NDArray[np.int32]
+
+
+class _Now(msgspec.Struct, frozen=True):
+    """Which folder is in force, and what decides beside the rows."""
+
+    folder: str
+    identity: str
+
+
+def clusters(
+    rows: StoredRows,
+    kept: NDArray[np.int64],
+    options: DuplicateOptions,
+    *,
+    ids: Digests,
+    contents: Digests,
+    memory: Path,
+) -> NDArray[np.int64]:
+    """`find_clusters` of the rows `kept`. `memory` is a folder that stays; losing it costs only time."""
+    if len(kept) < FEW or options.near >= 1:
+        return find_clusters(rows, kept, options)
+    identity = digest_of([to_plain(options), digest_code(())])
+    known = _recall(memory, identity)
+    own, texts = ids.pairs[kept], contents.pairs[kept]
+    if known is not None:
+        places = _places(known, own, texts)
+        new = np.delete(np.arange(len(kept)), places[places >= 0])
+        if np.array_equal(places, np.arange(len(kept))):
+            return kept[known.heads]
+        if len(new) <= MOST * len(kept) and _is_whole(known, places):
+            heads = _grow(rows, kept, options, known, places, new)
+            if heads is not None:
+                _keep(memory, identity, own, texts, heads, _grown(rows, kept, known, places, new))
+                return kept[heads]
+    heads = np.searchsorted(kept, find_clusters(rows, kept, options))
+    _keep(memory, identity, own, texts, heads, _sorted(rows, kept))
+    return kept[heads]
+
+
+def _places(known: _Known, own: NDArray[np.uint64], texts: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Where each row that is known stands now, -1 for one that is gone or says something else."""
+    order = np.argsort(own[:, 0], kind="stable")
+    found = order[np.minimum(np.searchsorted(own[order, 0], known.ids[:, 0]), len(order) - 1)]
+    same = (own[found] == known.ids).all(axis=1) & (texts[found] == known.contents).all(axis=1)
+    return np.where(same, found, -1)
+
+
+def _is_whole(known: _Known, places: NDArray[np.int64]) -> bool:
+    """Whether no row is gone that may have held a cluster together."""
+    gone = np.flatnonzero(places < 0)
+    sizes = np.bincount(known.heads, minlength=len(places))
+    return bool((sizes[known.heads[gone]] == 1).all())
+
+
+def _grow(
+    rows: StoredRows,
+    kept: NDArray[np.int64],
+    options: DuplicateOptions,
+    known: _Known,
+    places: NDArray[np.int64],
+    new: NDArray[np.int64],
+) -> NDArray[np.int64] | None:
+    """The place of the head of each row's cluster; None where a part of a signature is shared by too many."""
+    roots = np.arange(len(kept), dtype=np.int64)
+    stay = places >= 0
+    roots[places[stay]] = places[known.heads[stay]]
+    for number, keys in enumerate(_keys_of(rows, kept, new)):
+        for pairs in _pairs(known, places, new, number, keys):
+            if pairs is None:
+                return None
+            for begin in range(0, len(pairs), PAIRS):
+                _join(rows, kept, roots, pairs[begin : begin + PAIRS], options)
+    return _smallest(rows, kept, _settled(roots))
+
+
+def _pairs(
+    known: _Known, places: NDArray[np.int64], new: NDArray[np.int64], number: int, keys: NDArray[np.uint64]
+) -> Iterator[NDArray[np.int64] | None]:
+    """New rows with the rows of the same key in one band; None if there are more than are all compared."""
+    sorted_keys, at = known.keys[number], known.places[number]
+    low, high = np.searchsorted(sorted_keys, keys), np.searchsorted(sorted_keys, keys, side="right")
+    _, inverse, times = np.unique(keys, return_inverse=True, return_counts=True)
+    if len(keys) and int((high - low + times[inverse]).max()) > WINDOW:
+        yield None
+        return
+    for distance in range(int((high - low).max(initial=0))):
+        some = np.flatnonzero(low + distance < high)
+        others = places[at[low[some] + distance]]
+        pairs = np.sort(np.stack((new[some], others), axis=1), axis=1)
+        yield pairs[others >= 0]
+    for among in pairs_of(keys, WINDOW):
+        yield new[among]
+
+
+def _keys_of(rows: StoredRows, kept: NDArray[np.int64], new: NDArray[np.int64]) -> Iterator[NDArray[np.uint64]]:
+    """For each band the keys of some rows."""
+    column = rows.take(kept[new], [SIGNATURE]).column(SIGNATURE).combine_chunks()
+    minima = _minima(column.chunk(0) if hasattr(column, "chunk") else column)
+    for band in range(BANDS):
+        yield band_key(minima[:, band * BAND_SIZE : (band + 1) * BAND_SIZE])
+
+
+Bands = Iterator[tuple[NDArray[np.uint64], NDArray[np.int32]]]
+
+
+def _grown(
+    rows: StoredRows, kept: NDArray[np.int64], known: _Known, places: NDArray[np.int64], new: NDArray[np.int64]
+) -> Bands:
+    """The bands of what was known, without what is gone and with what is new."""
+    for number, keys in enumerate(_keys_of(rows, kept, new)):
+        moved = places[known.places[number]]
+        stay = moved >= 0
+        before, order = known.keys[number][stay], np.argsort(keys, kind="stable")
+        into = np.searchsorted(before, keys[order])
+        yield np.insert(before, into, keys[order]), np.insert(moved[stay], into, new[order]).astype(np.int32)
+
+
+def _sorted(rows: StoredRows, kept: NDArray[np.int64]) -> Bands:
+    """The bands of all rows."""
+    for first in range(0, BANDS, AT_ONCE):
+        for keys in _band_keys(rows, kept, range(first, first + AT_ONCE)):
+            order = np.argsort(keys, kind="stable")
+            yield keys[order], order.astype(np.int32)
+
+
+def _recall(memory: Path, identity: str) -> _Known | None:
+    try:
+        now = msgspec.json.decode((memory / NOW).read_bytes(), type=_Now)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    if now.identity != identity:
+        return None
+    folder = memory / now.folder
+    try:
+        return _Known(*(open_array(folder / f"{name}.npy") for name in ("ids", "contents", "heads", "keys", "places")))
+    except (OSError, Broken):
+        return None
+
+
+def _keep(
+    memory: Path,
+    identity: str,
+    own: NDArray[np.uint64],
+    texts: NDArray[np.uint64],
+    heads: NDArray[np.int64],
+    bands: Bands,
+) -> None:
+    """Replace what is known. Nothing is kept where more rows share a key than are all compared."""
+    folder = memory / secrets.token_hex(8)
+    folder.mkdir(parents=True)
+    for name, array in (("ids", own), ("contents", texts), ("heads", heads)):
+        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    shape = (BANDS, len(heads))
+    all_keys = open_memmap(folder / "keys.npy", mode="w+", dtype=np.uint64, shape=shape)
+    all_places = open_memmap(folder / "places.npy", mode="w+", dtype=np.int32, shape=shape)
+    for number, (keys, places) in enumerate(bands):
+        if len(keys) > WINDOW and (keys[WINDOW:] == keys[:-WINDOW]).any():
+            shutil.rmtree(folder)
+            (memory / NOW).unlink(missing_ok=True)
+            break
+        all_keys[number], all_places[number] = keys, places
+    else:
+        _sync(all_keys, all_places, folder)
+        temporary = memory / f".{NOW}.{folder.name}"
+        temporary.write_bytes(msgspec.json.encode(_Now(folder.name, identity)))
+        temporary.replace(memory / NOW)
+    for other in memory.iterdir():
+        if other.is_dir() and other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _sync(keys: Any, places: Any, folder: Path) -> None:
+    """Have everything on disk before it is in force: what a power cut left half-written would be believed."""
+    keys.flush()
+    places.flush()
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
