@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,7 @@ def _name(file: str) -> str:
     if file.startswith("sql:"):
         return "query"
     last = file.partition("?")[0].partition("@")[0].rstrip("/").rpartition("/")[2]
-    name = last.removeprefix("hf:") if is_remote(file) else Path(file).resolve().name
+    name = last.removeprefix("hf:") if is_remote(file) else Path(os.path.realpath(file)).name
     return _plain(name.split(".")[0].replace("*", ""))
 
 
@@ -181,11 +182,12 @@ def _written(project: Project, file: str) -> list[str]:
     if is_remote(file):
         return [file]
     whole = Path(file).absolute()
-    if whole.resolve().is_relative_to(project.root):
-        return [str(whole.resolve().relative_to(project.root))]
+    real = Path(os.path.realpath(whole))  # which takes a loop of links, for its reader to refuse
+    if real.is_relative_to(project.root):
+        return [str(real.relative_to(project.root))]
     if any(mark in file for mark in "*?[") and not whole.exists():
-        return [str(match.resolve()) for match in _matches(file)]
-    return [str(whole.resolve())]
+        return [os.path.realpath(match) for match in _matches(file)]
+    return [str(real)]
 
 
 def _toml(value: Any) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from kedge.core.errors import Broken
@@ -56,8 +55,8 @@ class _Known:
     ids: NDArray[np.uint64]
     contents: NDArray[np.uint64]
     heads: NDArray[np.int64]
-    keys: NDArray[np.uint64]
-    places: NDArray[np.int32]
+    keys: tuple[NDArray[np.uint64], ...]
+    places: tuple[NDArray[np.int32], ...]
 
 
 class _Now(msgspec.Struct, frozen=True):
@@ -192,7 +191,11 @@ def _recall(memory: Path, identity: str) -> _Known | None:
         return None
     folder = memory / now.folder
     try:
-        return _Known(*(open_array(folder / f"{name}.npy") for name in ("ids", "contents", "heads", "keys", "places")))
+        return _Known(
+            *(open_array(folder / f"{name}.npy") for name in ("ids", "contents", "heads")),
+            keys=tuple(open_array(folder / f"keys-{number}.npy") for number in range(BANDS)),
+            places=tuple(open_array(folder / f"places-{number}.npy") for number in range(BANDS)),
+        )
     except (OSError, Broken):
         return None
 
@@ -209,18 +212,15 @@ def _keep(
     folder = memory / secrets.token_hex(8)
     folder.mkdir(parents=True)
     for name, array in (("ids", own), ("contents", texts), ("heads", heads)):
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    shape = (BANDS, len(heads))
-    all_keys = open_memmap(folder / "keys.npy", mode="w+", dtype=np.uint64, shape=shape)
-    all_places = open_memmap(folder / "places.npy", mode="w+", dtype=np.int32, shape=shape)
+        _save(folder / f"{name}.npy", array)
     for number, (keys, places) in enumerate(bands):
         if len(keys) > WINDOW and (keys[WINDOW:] == keys[:-WINDOW]).any():
             shutil.rmtree(folder)
             (memory / NOW).unlink(missing_ok=True)
             break
-        all_keys[number], all_places[number] = keys, places
+        _save(folder / f"keys-{number}.npy", keys)
+        _save(folder / f"places-{number}.npy", places)
     else:
-        _sync(all_keys, all_places, folder)
         temporary = memory / f".{NOW}.{folder.name}"
         temporary.write_bytes(msgspec.json.encode(_Now(folder.name, identity)))
         temporary.replace(memory / NOW)
@@ -229,10 +229,9 @@ def _keep(
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _sync(keys: Any, places: Any, folder: Path) -> None:
-    """Have everything on disk before it is in force: what a power cut left half-written would be believed."""
-    keys.flush()
-    places.flush()
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+def _save(path: Path, array: NDArray[Any]) -> None:
+    """Have it on disk before it is in force: what a power cut left half-written would be believed."""
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())

@@ -75,6 +75,12 @@ def test_a_file_with_nothing_good_in_it_is_an_empty_dataset(kedge: Run, tmp_path
     assert (found["rows"], found["quarantined"]) == (0, 8)
 
 
+def test_a_link_that_leads_to_itself_is_recorded(kedge: Run, tmp_path: Path) -> None:
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    found = told(kedge("data", "ingest", "loop.jsonl", "--json"))
+    assert (found["rows"], found["reasons"]) == (0, {"unreadable": 1})
+
+
 def test_ingesting_again_makes_a_version_only_if_something_changed(kedge: Run, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", make_examples(50))
     first = told(kedge("data", "ingest", path, "--json"))
