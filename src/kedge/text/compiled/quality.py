@@ -41,7 +41,7 @@ def count_batch(data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[
 
 
 @compiled
-def _count_all(  # noqa: PLR0913 - the arrays of a kernel: each is room for one thing
+def _count_all(
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     tables: tuple[Kinds, Rules],
