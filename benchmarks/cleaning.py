@@ -221,7 +221,7 @@ def main() -> int:
     truth = [json.loads(line) for line in (options.folder / "truth.jsonl").read_text().splitlines()]
     warm = pa.record_batch([["0" * 32], ["warm up. it is."], [""], [""], ["{}"]], schema=BATCH)
     open_signatures(NEAR)(open_count(())(warm).batch)  # compiled, or read from the cache, before anything is timed
-    find_clusters(Rows([open_signatures(NEAR)(pa.concat_batches([warm, warm])).batch]), np.arange(2), NEAR)
+    find_clusters(Rows([keyed(open_signatures(NEAR)(pa.concat_batches([warm, warm])).batch)]), np.arange(2), NEAR)
     floor, costs = limit(path), Costs()
     rows, spans, heads = run(path, costs)
     return report(options, costs, floor, quality(rows, spans, heads, truth), len(rows))

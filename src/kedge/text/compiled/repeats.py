@@ -175,7 +175,8 @@ def _power(powers: Numbers, exponent: int) -> np.uint64:
     while exponent >= len(powers):
         value *= powers[len(powers) - 1]
         exponent -= len(powers) - 1
-    return value * powers[exponent]
+    result: np.uint64 = value * powers[exponent]
+    return result
 
 
 @inner
@@ -237,4 +238,4 @@ def _top_gram(words: int, n: int, room: Room, mask: int, stamp: np.uint64) -> in
         again[i], again[first] = 1, 1
         if count > best or (count == best and first < top):
             best, top = count, first
-    return best * (room.sizes[0, top + n] - room.sizes[0, top] + n - 1)
+    return best * int(room.sizes[0, top + n] - room.sizes[0, top] + n - 1)
