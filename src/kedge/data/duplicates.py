@@ -31,10 +31,14 @@ WINDOW = 256
 DOUBT = 0.2  # how far an estimate over all hashes may lie below the truth: five standard deviations at 0.7
 AT_ONCE = 4  # bands that are compared in one pass over the signatures
 BATCH = 20_000
+APART = 1 << 18  # pairs that are remembered as not near: they share other bands too
 PAIRS = 4096  # that are looked at at a time
 HELD = 2 << 20  # characters of texts that are compared at a time
 BLOCK = 1 << 16  # characters
 WORTHWHILE = 1 << 20  # bytes of texts below which loading machine code costs more than it saves
+
+# For each row the one it is connected with, and pairs of rows that are not near.
+Known = tuple[NDArray[np.int64], set[tuple[int, int]]]
 
 
 def signature_stage(options: DuplicateOptions) -> StageSpec:
@@ -58,16 +62,17 @@ def open_signatures(options: DuplicateOptions) -> RowStage:
 def find_clusters(rows: StoredRows, kept: NDArray[np.int64], options: DuplicateOptions) -> NDArray[np.int64]:
     """For each of the rows `kept` (ascending), the number of the head of its cluster: the row with the smallest id
     among the rows that near pairs connect it with."""
-    roots = np.arange(len(kept), dtype=np.int64)
     if len(kept) < 2 or options.near >= 1:
         return kept
+    roots, apart = np.arange(len(kept), dtype=np.int64), set[tuple[int, int]]()
     for first in range(0, BANDS, AT_ONCE):
         for keys in _band_keys(rows, kept, range(first, first + AT_ONCE)):
             for pairs in pairs_of(keys, WINDOW):
-                settled = _settled(roots)
-                apart = pairs[settled[pairs[:, 0]] != settled[pairs[:, 1]]]
-                for begin in range(0, len(apart), PAIRS):
-                    _join(rows, kept, roots, apart[begin : begin + PAIRS], options)
+                if len(pairs) > PAIRS:
+                    settled = _settled(roots)
+                    pairs = pairs[settled[pairs[:, 0]] != settled[pairs[:, 1]]]
+                for begin in range(0, len(pairs), PAIRS):
+                    _join(rows, kept, (roots, apart), pairs[begin : begin + PAIRS], options)
     return kept[_smallest(rows, kept, _settled(roots))]
 
 
@@ -163,32 +168,36 @@ def _minima(column: pa.Array) -> NDArray[np.uint32]:
 def _join(
     rows: StoredRows,
     kept: NDArray[np.int64],
-    roots: NDArray[np.int64],
+    known: Known,
     pairs: NDArray[np.int64],
     options: DuplicateOptions,
 ) -> None:
-    """Connect those of the pairs that are near; what is connected already is not looked at."""
-    members, ends = _apart(roots, pairs)
+    """Connect those of the pairs that are near; what is connected already, or known to be apart, is not looked at."""
+    roots, apart = known
+    members, ends = _unknown(known, pairs)
     if not len(ends):
         return
     signed = rows.take(kept[members], [SIGNATURE]).column(SIGNATURE).combine_chunks()
     ends = ends[agreement(_minima(_one(signed)), ends) >= options.near - DOUBT]
     members, ends = _only(members, ends)
     for part in _portions(rows, kept[members], ends):
-        some, pairs = _apart(roots, members[part])
+        some, pairs = _unknown(known, members[part])
         if not len(pairs):
             continue
         texts = rows.take(kept[some], ["input"]).column("input").to_pylist()
-        near = pairs[_similarities(texts, pairs, options) >= options.near]
-        for left, right in some[near].tolist():
+        near = _similarities(texts, pairs, options) >= options.near
+        for left, right in some[pairs[near]].tolist():
             a, b = _root(roots, left), _root(roots, right)
             roots[max(a, b)] = min(a, b)
+        if len(apart) < APART:
+            apart.update(map(tuple, some[pairs[~near]].tolist()))
 
 
-def _apart(roots: NDArray[np.int64], pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The rows of pairs that are not connected, and those pairs by their places among them."""
-    apart = np.array([_root(roots, a) != _root(roots, b) for a, b in pairs.tolist()], dtype=bool)
-    members, places = np.unique(pairs[apart], return_inverse=True)
+def _unknown(known: Known, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of pairs of which nothing is known yet, and those pairs by their places among them."""
+    roots, apart = known
+    told = [(a, b) in apart or _root(roots, a) == _root(roots, b) for a, b in pairs.tolist()]
+    members, places = np.unique(pairs[~np.array(told, dtype=bool)], return_inverse=True)
     return members, places.reshape(-1, 2)
 
 

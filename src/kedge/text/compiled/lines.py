@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from kedge.text.compiled.columns import BULLET_LINES, CURLY_LINE, ELLIPSIS_LINES, LINES, LOREM_LINE, SENTENCES
 from kedge.text.compiled.jit import inner, short
-from kedge.text.compiled.tables import LINE_END, PUNCTUATION, SENTENCE_END, SPACE, Rules
-from kedge.text.compiled.words import Cuts, Text, cut
+from kedge.text.compiled.tables import LINE_END, PUNCTUATION, SENTENCE_END, SPACE, Rules, Text
+from kedge.text.compiled.words import Cuts, cut
 
 LONG_WORD = 1000  # characters of a word that C4 does not want
 FEW_WORDS = 3  # words of a line that C4 wants

@@ -24,8 +24,8 @@ from kedge.text.compiled.columns import (
 from kedge.text.compiled.jit import compiled, inner
 from kedge.text.compiled.lines import count_lines
 from kedge.text.compiled.repeats import Room, count_grams, count_repeats, room_for_repeats
-from kedge.text.compiled.tables import LETTER, MARK, SYMBOL, Rules, load_tables
-from kedge.text.compiled.words import BASE, Cuts, Kinds, Numbers, Text, cut, decode, number_of, room_for
+from kedge.text.compiled.tables import LETTER, MARK, SYMBOL, Rules, Text, load_tables
+from kedge.text.compiled.words import BASE, Cuts, Kinds, Numbers, cut, decode, number_of, room_for
 
 _STOPS = np.array([number_of(w) for w in ("the", "be", "to", "of", "and", "that", "have", "with")], dtype=np.uint64)
 

@@ -23,8 +23,8 @@ from kedge.text.compiled.columns import (
     TOP_2,
 )
 from kedge.text.compiled.jit import inner, short
-from kedge.text.compiled.tables import SPACE, TERMINAL
-from kedge.text.compiled.words import BASE, Cuts, Numbers, Text
+from kedge.text.compiled.tables import SPACE, TERMINAL, Text
+from kedge.text.compiled.words import BASE, Cuts, Numbers
 
 SHORT = 30  # characters of a line that FineWeb calls short
 _POWERS = 1 << 12

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kedge.text.compiled.jit import compiled, inner, short
-from kedge.text.compiled.tables import ALNUM, load_tables
-from kedge.text.compiled.words import Kinds, Text, decode
+from kedge.text.compiled.tables import ALNUM, Text, load_tables
+from kedge.text.compiled.words import Kinds, decode
 from kedge.text.minhash import drawn_from
 from kedge.text.ragged import Ragged, mixed
 

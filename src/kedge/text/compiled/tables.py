@@ -56,6 +56,8 @@ BEGINS = 3 * _HEAD  # the first two characters of what is mended: 128 times 128 
 _TAIL = BEGINS + 2 * 128
 
 Rules = NDArray[np.uint64]
+# One text: its characters in the first row, the class of each in the second.
+Text = NDArray[np.uint32]
 
 
 class Tables(NamedTuple):
