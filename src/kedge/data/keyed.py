@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from kedge.core.dataset import Row
 from kedge.core.hashing import canonical
+from kedge.data.rows import QUICK
 from kedge.data.segments import write_tags
 from kedge.data.stage import BATCH
 
@@ -56,10 +58,19 @@ def kept_fields(schema: pa.Schema) -> list[pa.Field]:
 
 
 def _extra(batch: pa.RecordBatch) -> list[bytes]:
-    names = [field.name for field in kept_fields(batch.schema)]
-    if not names:
-        return []
-    return [
-        canonical([repr(value) if isinstance(value, float) else value for value in values.values()])
-        for values in batch.select(names).to_pylist()
-    ]
+    """What stages appended to each row, as canonical JSON: a list, with numbers that have fractions as text."""
+    columns = [batch.column(field.name) for field in kept_fields(batch.schema)]
+    encode = QUICK.encode if all(map(_is_plain, columns)) else canonical
+    return list(map(encode, zip(*map(_values, columns), strict=True)))
+
+
+def _is_plain(column: pa.Array) -> bool:
+    kind = column.type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or kind in (pa.string(), pa.bool_()))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_integer(column.type) and not column.null_count:
+        numbers: list[Any] = column.to_numpy().tolist()
+        return numbers
+    return [repr(value) if isinstance(value, float) else value for value in column.to_pylist()]

@@ -54,7 +54,7 @@ class Written:
     """A segment that was stored, and the ids of its rows in their order."""
 
     segment: Segment
-    ids: tuple[str, ...]
+    ids: pa.ChunkedArray
 
 
 class SegmentWriter:
@@ -119,7 +119,7 @@ def _store(blobs: BlobStore, split: Split, title: str, folder: Path, groups: Seq
     rows = sum(len(group) for group in groups)
     segment = Segment(split=split, title=title, digest=blobs.put_file(path), rows=rows, bytes=path.stat().st_size)
     path.unlink()
-    return Written(segment, tuple(row for group in groups for row in group.column("id").to_pylist()))
+    return Written(segment, pa.concat_tables([group.select(["id"]) for group in groups]).column(0))
 
 
 def _sizes(batch: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -210,7 +210,7 @@ def _write_fresh(
                     writer.add(batch if chosen.all() else batch.filter(pa.array(chosen)))
         for writer in writers:
             for written in writer.close():
-                data = encode_ids(written.ids)
+                data = encode_ids(written.ids.to_pylist())
                 stored.segments.append(written.segment)
                 stored.ids[written.segment.title] = Blob(digest=blobs.put(data), size=len(data), media_type="")
 

@@ -20,13 +20,17 @@ def signatures(shingles: Ragged, hashes: int) -> NDArray[np.uint32]:
     result = np.empty((len(shingles), hashes), dtype=np.uint32)
     if not len(shingles):
         return result
-    factors = mixed(np.arange(1, hashes + 1, dtype=np.uint64) * _STEP) | np.uint64(1)
-    terms = mixed(factors)
     begins = shingles.starts[:-1]
-    for i, (factor, term) in enumerate(zip(factors, terms, strict=True)):
+    for i, (factor, term) in enumerate(zip(*drawn_from(hashes), strict=True)):
         drawn = ((shingles.values * factor + term) >> np.uint64(32)).astype(np.uint32)
         result[:, i] = np.minimum.reduceat(drawn, begins)
     return result
+
+
+def drawn_from(hashes: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The factors and terms of so many hashes."""
+    factors = mixed(np.arange(1, hashes + 1, dtype=np.uint64) * _STEP) | np.uint64(1)
+    return factors, mixed(factors)
 
 
 def candidates(minima: NDArray[np.uint32], *, bands: int, floor: float, window: int) -> NDArray[np.int64]:

@@ -40,10 +40,23 @@ class Folded:
 
 def fold(text: str) -> Folded:
     """The text without hidden characters, with plain blanks, hyphens, digits and letters for their full-width forms."""
-    if text.isascii() or not _ODD.search(text):
+    if text.isascii():
         return Folded(text)
-    places = [i for i, character in enumerate(text) if not _HIDDEN.match(character)]
-    return Folded("".join(_plain(text[i]) for i in places), places)
+    parts: list[str] = []
+    places: list[int] = []
+    at = 0
+    for match in _ODD.finditer(text):
+        odd = match.start()
+        parts.append(text[at:odd])
+        places.extend(range(at, odd))
+        at = odd + 1
+        if not _HIDDEN.match(match[0]):
+            parts.append(_plain(match[0]))
+            places.append(odd)
+    if not at:
+        return Folded(text)
+    places.extend(range(at, len(text)))
+    return Folded("".join((*parts, text[at:])), places)
 
 
 def without_overlaps(spans: Iterable[Span]) -> list[Span]:
@@ -65,8 +78,6 @@ def replace_spans(text: str, spans: Iterable[Span], substitute: Callable[[str, s
 
 
 def _plain(character: str) -> str:
-    if character.isascii() or not _ODD.match(character):
-        return character
     plain = _PLAIN.get(ord(character)) or unicodedata.normalize("NFKC", character)
     if len(plain) == 1 and plain.isdecimal():
         return str(unicodedata.digit(plain))

@@ -117,3 +117,11 @@ def test_few_texts_are_no_trouble(texts: list[str]) -> None:
 def test_options_out_of_bounds_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(Invalid):
         DuplicateOptions(**options)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_near_texts_that_are_not_held_at_the_same_time_are_found() -> None:
+    chance = random.Random(5)
+    words = ["".join(chance.choices("abcdefghijklmnop", k=6)) for _ in range(120_000)]
+    long = " ".join(words)
+    found = divide_rows(make_rows(long, long + " a", "another", long + " b", long + " c"))
+    assert len(set(found.clusters)) == 2

@@ -8,7 +8,8 @@ import pyarrow as pa
 from kedge.data.columns import string_buffers
 from kedge.data.quality.types import PREFIX
 from kedge.data.stage import Passed, RowStage
-from kedge.text.compiled.quality import COUNTS, count_batch
+from kedge.text.compiled.columns import COUNTS
+from kedge.text.compiled.quality import count_batch
 
 
 def open_count(_: object) -> RowStage:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kedge.text.compiled.jit import compiled
-from kedge.text.compiled.tables import ALNUM, load_tables
-from kedge.text.compiled.words import Kinds, Text, decode
+from kedge.text.compiled.jit import compiled, inner, short
+from kedge.text.compiled.tables import ALNUM, Text, load_tables
+from kedge.text.compiled.words import Kinds, decode
+from kedge.text.minhash import drawn_from
 from kedge.text.ragged import Ragged, mixed
 
 Numbers = NDArray[np.uint64]
@@ -41,12 +42,34 @@ def word_signatures(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: 
     return result
 
 
+def character_shingles(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> Ragged:
+    """The distinct runs of `width` characters of each text, ascending within a text: those of `text.shingles`."""
+    tables, longest = load_tables(), int(np.diff(offsets).max(initial=0))
+    text = np.empty((2, max(longest, width) + 1), dtype=np.uint32)
+    starts = np.zeros(len(offsets), dtype=np.int64)
+    values = np.empty(int(offsets[-1] - offsets[0]) + len(offsets), dtype=np.uint64)
+    count = _run_all(data, offsets, width, tables.kind, text, values, starts)
+    return Ragged(values[:count].copy(), starts)
+
+
+def character_signatures(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], width: int, hashes: int
+) -> NDArray[np.uint32]:
+    """One row of `hashes` minima for each text: those of `text.minhash`."""
+    tables, longest = load_tables(), int(np.diff(offsets).max(initial=0))
+    text = np.empty((2, max(longest, width) + 1), dtype=np.uint32)
+    values = np.empty(max(longest, width) + 1, dtype=np.uint64)
+    result = np.empty((len(offsets) - 1, hashes), dtype=np.uint32)
+    _sign_runs(data, offsets, width, tables.kind, text, values, drawn_from(hashes), result)
+    return result
+
+
 def similarities(sets: Ragged, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
     """The exact Jaccard similarity of set `left[i]` and set `right[i]`; the members of a set are ascending."""
     return _jaccard(sets.values, sets.starts, left, right)
 
 
-@compiled
+@inner
 def _shingles_of(text: Text, size: int, width: int, lower: Kinds, words: Numbers, values: Numbers, count: int) -> int:
     """Append the shingles of one text, with repeats; how many numbers there are then."""
     found, at = 0, 0
@@ -95,10 +118,7 @@ def _shingle_all(  # noqa: PLR0913 - the arrays of a kernel
         first = count
         last = _shingles_of(text, size, width, tables[1], words, values, first)
         values[first:last].sort()
-        for at in range(first, last):
-            if at == first or values[at] != values[at - 1]:
-                values[count] = values[at]
-                count += 1
+        count = _distinct(values, first, last)
         starts[i + 1] = count
     return count
 
@@ -114,18 +134,109 @@ def _sign_all(  # noqa: PLR0913 - the arrays of a kernel
     draws: tuple[NDArray[np.uint32], NDArray[np.uint32]],
     result: NDArray[np.uint32],
 ) -> None:
-    factors, terms = draws
     values = np.empty(len(words) + 1, dtype=np.uint64)
     for i in range(len(offsets) - 1):
         size = decode(data, offsets[i], offsets[i + 1], tables[0], text)
         count = _shingles_of(text, size, width, tables[1], words, values, 0)
-        row = result[i]
-        row[:] = np.uint32(0xFFFFFFFF)
-        for j in range(count):
-            value = np.uint32(values[j] >> np.uint64(32))
-            for k in range(len(row)):
-                drawn = np.uint32(value * factors[k] + terms[k])
-                row[k] = min(row[k], drawn)
+        _sign(values, count, draws[0], draws[1], result[i])
+
+
+@inner
+def _sign(
+    values: Numbers, count: int, factors: NDArray[np.uint32], terms: NDArray[np.uint32], row: NDArray[np.uint32]
+) -> None:
+    """The least of what is drawn for each number: four numbers at a time, so that the minima are read seldom."""
+    row[:] = np.uint32(0xFFFFFFFF)
+    for j in range(0, count, 4):
+        a, b = _high(values[j]), _high(values[min(j + 1, count - 1)])
+        c, d = _high(values[min(j + 2, count - 1)]), _high(values[min(j + 3, count - 1)])
+        for k in range(len(row)):
+            factor, term = factors[k], terms[k]
+            first = min(np.uint32(a * factor + term), np.uint32(b * factor + term))
+            second = min(np.uint32(c * factor + term), np.uint32(d * factor + term))
+            row[k] = min(row[k], first, second)
+
+
+@short
+def _high(value: np.uint64) -> np.uint32:
+    return np.uint32(value >> np.uint64(32))
+
+
+@inner
+def _runs_of(text: Text, size: int, width: int, values: Numbers, count: int) -> int:
+    """Append the runs of characters of one text, with repeats; how many numbers there are then."""
+    while size < width:
+        text[0, size] = 0
+        size += 1
+    for i in range(size - width + 1):
+        value = np.uint64(0)
+        for j in range(i, i + width):
+            value = value * _FACTOR + np.uint64(text[0, j])
+            value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            value ^= value >> np.uint64(31)
+        values[count + i] = value
+    return count + size - width + 1
+
+
+@compiled
+def _run_all(
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    width: int,
+    kind: Kinds,
+    text: Text,
+    values: Numbers,
+    starts: NDArray[np.int64],
+) -> int:
+    count = 0
+    for i in range(len(offsets) - 1):
+        size = decode(data, offsets[i], offsets[i + 1], kind, text)
+        last = _runs_of(text, size, width, values, count)
+        values[count:last].sort()
+        count = _distinct(values, count, last)
+        starts[i + 1] = count
+    return count
+
+
+@inner
+def _distinct(values: Numbers, first: int, last: int) -> int:
+    """Leave out what stands next to its like; where the others end then."""
+    count = first
+    for at in range(first, last):
+        if at == first or values[at] != values[count - 1]:
+            values[count] = values[at]
+            count += 1
+    return count
+
+
+@compiled
+def _sign_runs(  # noqa: PLR0913 - the arrays of a kernel
+    data: NDArray[np.uint8],
+    offsets: NDArray[np.int64],
+    width: int,
+    kind: Kinds,
+    text: Text,
+    values: Numbers,
+    draws: tuple[Numbers, Numbers],
+    result: NDArray[np.uint32],
+) -> None:
+    for i in range(len(offsets) - 1):
+        size = decode(data, offsets[i], offsets[i + 1], kind, text)
+        _sign_wide(values, _runs_of(text, size, width, values, 0), draws[0], draws[1], result[i])
+
+
+@inner
+def _sign_wide(values: Numbers, count: int, factors: Numbers, terms: Numbers, row: NDArray[np.uint32]) -> None:
+    row[:] = np.uint32(0xFFFFFFFF)
+    for j in range(0, count, 4):
+        a, b = values[j], values[min(j + 1, count - 1)]
+        c, d = values[min(j + 2, count - 1)], values[min(j + 3, count - 1)]
+        for k in range(len(row)):
+            factor, term = factors[k], terms[k]
+            first = min(a * factor + term, b * factor + term)
+            second = min(c * factor + term, d * factor + term)
+            row[k] = min(row[k], _high(min(first, second)))
 
 
 @compiled

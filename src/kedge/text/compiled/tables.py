@@ -22,6 +22,7 @@ CURRENCY, ICON, BEFORE_DOT, SYMBOL = 1 << 8, 1 << 9, 1 << 10, 1 << 11
 LETTER, TERMINAL, SENTENCE_END, PUNCTUATION = 1 << 12, 1 << 13, 1 << 14, 1 << 15
 WORD, HOST, LINE_END, ALNUM = 1 << 16, 1 << 17, 1 << 18, 1 << 19
 JOINT = 1 << 20  # a joint may begin with it
+MARK = 1 << 21  # it is counted by itself
 
 _NAMED = {
     "prefix": PREFIX,
@@ -39,6 +40,7 @@ _NAMED = {
 }
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _JOINTS = ".\u2026+-*^,:<>=/~\u2013\u2014"
+_MARKS = "\n#.\u2026"
 _HASH_BASE = 0x100000001B3
 _HASH_START = 0xCBF29CE484222325
 
@@ -54,6 +56,8 @@ BEGINS = 3 * _HEAD  # the first two characters of what is mended: 128 times 128 
 _TAIL = BEGINS + 2 * 128
 
 Rules = NDArray[np.uint64]
+# One text: its characters in the first row, the class of each in the second.
+Text = NDArray[np.uint32]
 
 
 class Tables(NamedTuple):
@@ -117,8 +121,9 @@ def _kinds(classes: Mapping[str, str]) -> NDArray[np.uint32]:
     for character in _JOINTS:
         kind[ord(character)] |= JOINT
     kind[(kind & ICON) != 0] |= JOINT
-    for character in _LINE_ENDS:
-        kind[ord(character)] |= LINE_END
+    for characters, bit in ((_LINE_ENDS, LINE_END), (_MARKS, MARK)):
+        for character in characters:
+            kind[ord(character)] |= bit
     return kind
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kedge.text.compiled.jit import compiled
+from kedge.text.compiled.addresses import is_address
+from kedge.text.compiled.jit import inner, short
 from kedge.text.compiled.tables import (
     ALPHA,
     BEFORE_DOT,
@@ -18,7 +19,6 @@ from kedge.text.compiled.tables import (
     DIGIT,
     GATE,
     GATE_MASK,
-    HOST,
     ICON,
     JOINT,
     KEYS,
@@ -33,27 +33,38 @@ from kedge.text.compiled.tables import (
     SUFFIX,
     UNITS,
     UPPER,
-    WORD,
     Rules,
+    Text,
 )
 
-# One text: its characters in the first row, the class of each in the second.
-Text = NDArray[np.uint32]
-# Where words begin and end, and what clings to the end of one stretch.
+Numbers = NDArray[np.uint64]
+# Where words begin and end, in the first two rows; the others are room for what is found out about one stretch.
 Cuts = NDArray[np.int32]
 Kinds = NDArray[np.uint32]
-Places = NDArray[np.int32]
+_CLINGING, _ENTRY, _SIZE, _TAKEN, _OLD_BEGIN, _OLD_END, _ROWS = range(2, 9)
 
-_BASE = np.uint64(0x100000001B3)
+# A stretch in which no character is of one of these classes is one word, unless it is known to be more.
+_BUSY = np.uint32(PREFIX | SUFFIX | JOINT | DIGIT | QUOTE | CURRENCY | ICON)
+
+BASE = np.uint64(0xD6E8FEB86659FD93)  # of the numbers that stand for words
+_HASH_BASE = np.uint64(0x100000001B3)
 _START = np.uint64(0xCBF29CE484222325)
+
+
+def number_of(word: str) -> int:
+    """The number that stands for a word: those of words one after the other make that of the whole."""
+    value = 0
+    for character in word:
+        value = (value * int(BASE) + ord(character) + 1) % (1 << 64)
+    return value
 
 
 def room_for(length: int) -> tuple[Text, Cuts]:
     """Arrays for texts of at most so many characters."""
-    return np.empty((2, length + 1), dtype=np.uint32), np.empty((3, length + 1), dtype=np.int32)
+    return np.empty((2, length + 1), dtype=np.uint32), np.empty((_ROWS, length + 1), dtype=np.int32)
 
 
-@compiled
+@inner
 def decode(data: NDArray[np.uint8], begin: int, end: int, kind: Kinds, text: Text) -> int:
     """Valid UTF-8 as characters with their classes; how many."""
     count, at = 0, begin
@@ -81,36 +92,41 @@ def decode(data: NDArray[np.uint8], begin: int, end: int, kind: Kinds, text: Tex
     return count
 
 
-@compiled
+@inner
 def hashed(text: Text, begin: int, end: int) -> np.uint64:
     """The hash of a stretch, as `tables.hash_text` computes it."""
     value = _START
     for i in range(begin, end):
-        value = (value ^ np.uint64(text[0, i])) * _BASE
+        value = (value ^ np.uint64(text[0, i])) * _HASH_BASE
     return value if value != 0 else np.uint64(1)
 
 
-@compiled
+@short
 def find(text: Text, begin: int, end: int, rules: Rules, table: int) -> int:
-    """Where the table's entry for a stretch begins, or -1."""
+    """Where the table's entry for a stretch begins, or -1. Nearly all end at the gate."""
     size = end - begin
-    if size > rules[table + LONGEST]:
+    if size > np.int64(rules[table + LONGEST]):
         return -1
-    bit = np.uint64((text[0, begin] * 131 + text[0, end - 1] * 31 + size) & GATE_MASK)
-    if not (rules[table + GATE + np.int64(bit >> np.uint64(6))] >> (bit & np.uint64(63))) & np.uint64(1):
+    bit = (np.int64(text[0, begin]) * 131 + np.int64(text[0, end - 1]) * 31 + size) & GATE_MASK
+    if not (rules[table + GATE + (bit >> 6)] >> np.uint64(bit & 63)) & np.uint64(1):
         return -1
+    return _entry(text, begin, end, rules, table)
+
+
+@inner
+def _entry(text: Text, begin: int, end: int, rules: Rules, table: int) -> int:
     key = hashed(text, begin, end)
-    mask = rules[table + MASK]
+    mask = np.int64(rules[table + MASK])
     keys = np.int64(rules[table + KEYS])
-    place = np.int64(key & mask)
+    place = np.int64(key) & mask
     while rules[keys + 2 * place] != 0:
         if rules[keys + 2 * place] == key:
             return int(np.int64(rules[keys + 2 * place + 1]))
-        place = (place + 1) & np.int64(mask)
+        place = (place + 1) & mask
     return -1
 
 
-@compiled
+@short
 def prefix_length(text: Text, begin: int, end: int) -> int:
     """How many characters cling to the beginning."""
     first = text[0, begin]
@@ -130,7 +146,7 @@ def prefix_length(text: Text, begin: int, end: int) -> int:
     return 0
 
 
-@compiled
+@inner
 def _dots_length(text: Text, begin: int, end: int) -> int:
     """How many dots cling to the end, of which there is at least one: several, or one behind what may end a sentence."""
     first = end
@@ -148,7 +164,7 @@ def _dots_length(text: Text, begin: int, end: int) -> int:
     return 1 if degrees else 0
 
 
-@compiled
+@inner
 def _money_length(text: Text, begin: int, end: int) -> int:
     """How long the sign of a currency behind a number is."""
     if not text[1, end - 1] & CURRENCY or end - begin < 2:
@@ -161,9 +177,9 @@ def _money_length(text: Text, begin: int, end: int) -> int:
     return 1 if text[1, end - 2] & DIGIT else 0
 
 
-@compiled
-def suffix_length(text: Text, begin: int, end: int, rules: Rules) -> int:
-    """How many characters cling to the end: of all that do, the longest."""
+@inner
+def suffix_length(text: Text, begin: int, end: int, digits: np.uint32, rules: Rules) -> int:
+    """How many characters cling to the end: of all that do, the longest. A unit does behind a digit, if there are any."""
     if end <= begin:
         return 0
     last, length = text[0, end - 1], 0
@@ -176,6 +192,8 @@ def suffix_length(text: Text, begin: int, end: int, rules: Rules) -> int:
     elif (last == 115 or last == 83) and end - begin > 1 and text[0, end - 2] in (0x27, 0x2019):
         length = 2
     length = max(length, _money_length(text, begin, end))
+    if not digits:
+        return length
     for size in range(1, min(int(np.int64(rules[UNITS + LONGEST])), end - begin - 1) + 1):
         if text[1, end - size - 1] & DIGIT:
             if find(text, end - size, end, rules, UNITS) >= 0:
@@ -184,7 +202,7 @@ def suffix_length(text: Text, begin: int, end: int, rules: Rules) -> int:
     return length
 
 
-@compiled
+@inner
 def _hyphens_length(text: Text, at: int, end: int) -> int:
     """How long a run of hyphens or dashes before a letter is, if it is short enough to join words."""
     point, size = text[0, at], 1
@@ -194,7 +212,7 @@ def _hyphens_length(text: Text, at: int, end: int) -> int:
     return size if size <= longest and at + size < end and text[1, at + size] & ALPHA else 0
 
 
-@compiled
+@inner
 def infix_length(text: Text, at: int, begin: int, end: int) -> int:
     """How long the joint is that begins here; 0 if there is none."""
     point = text[0, at]
@@ -210,7 +228,7 @@ def infix_length(text: Text, at: int, begin: int, end: int) -> int:
     return _joint_length(text, at, end)
 
 
-@compiled
+@inner
 def _joint_length(text: Text, at: int, end: int) -> int:
     """How long the joint between two characters is."""
     point, before, after = text[0, at], text[1, at - 1], text[1, at + 1]
@@ -228,101 +246,14 @@ def _joint_length(text: Text, at: int, end: int) -> int:
     return 1 if joins else 0
 
 
-@compiled
-def is_address(text: Text, begin: int, end: int) -> bool:
-    """Whether a stretch is an address on the web or of mail, with or without a scheme: it ends as one."""
-    dotted = False
-    for at in range(begin + 1, end - 1):
-        dotted |= text[0, at] == 46
-    if not dotted:
-        return False
-    if _is_host(text, begin, end):
-        return True
-    plain = True  # so far only what a scheme may hold
-    for at in range(begin, end - 3):
-        scheme = text[0, at] == 58 and text[0, at + 1] == 47 and text[0, at + 2] == 47 and plain and at >= begin + 2
-        if scheme and _is_host(text, at + 3, end):
-            return True
-        plain = plain and bool(text[1, at] & WORD or text[0, at] in (43, 45, 46))
-        if text[0, at] == 64 and at > begin and _is_host(text, at + 1, end):
-            return True
-    return False
-
-
-@compiled
-def _is_host(text: Text, begin: int, end: int) -> bool:
-    """Whether a host begins here, and with a port and a path behind it reaches to the end."""
-    stop = begin
-    while stop < end and (text[1, stop] & (HOST | LOWER) or text[0, stop] in (95, 45, 46)):
-        stop += 1
-    if not _is_rest(text, stop, end):
-        return False
-    dot = stop - 1
-    while dot > begin and text[0, dot] != 46:
-        dot -= 1
-    if dot <= begin:
-        return False
-    size = stop - dot - 1
-    named = 2 <= size <= 63
-    for at in range(dot + 1, stop):
-        named = named and bool(text[1, at] & LOWER)
-    first = begin
-    for at in range(begin, dot + 1):
-        if text[0, at] == 46:
-            sound = 1 <= at - first <= 64 and bool(text[1, first] & HOST) and bool(text[1, at - 1] & HOST)
-            named = named and sound
-            first = at + 1
-        elif not (text[1, at] & HOST or text[0, at] in (95, 45)):
-            named = False
-    return named or _is_public(text, begin, stop)
-
-
-@compiled
-def _is_rest(text: Text, stop: int, end: int) -> bool:
-    """Whether nothing, a port or a path follows a host."""
-    if stop < end and text[0, stop] == 58:
-        digits = stop + 1
-        while digits < end and text[1, digits] & DIGIT:
-            digits += 1
-        if not 2 <= digits - stop - 1 <= 5:
-            return False
-        stop = digits
-    return stop == end or text[0, stop] in (47, 63, 35)
-
-
-@compiled
-def _is_public(text: Text, begin: int, end: int) -> bool:
-    """Whether a stretch is an IPv4 address that anybody may reach."""
-    parts = np.zeros(4, dtype=np.int64)
-    part, first = 0, begin
-    for at in range(begin, end + 1):
-        if at == end or text[0, at] == 46:
-            if not 1 <= at - first <= 3 or part > 3:
-                return False
-            if part in (0, 3) and text[0, first] == 48:
-                return False
-            if part in (1, 2) and at - first == 3 and text[0, first] == 48:
-                return False
-            part += 1
-            first = at + 1
-        elif text[1, at] & DIGIT and part < 4:
-            parts[part] = parts[part] * 10 + np.int64(text[0, at]) - 48
-        else:
-            return False
-    if part != 4 or parts[0] > 223 or parts[1] > 255 or parts[2] > 255 or parts[3] > 254:
-        return False
-    private = parts[0] in (10, 127) or (parts[0] == 169 and parts[1] == 254) or (parts[0] == 192 and parts[1] == 168)
-    return not (private or (parts[0] == 172 and 16 <= parts[1] <= 31))
-
-
-@compiled
+@short
 def _emit(cuts: Cuts, count: int, begin: int, end: int) -> int:
     cuts[0, count] = begin
     cuts[1, count] = end
     return count + 1
 
 
-@compiled
+@inner
 def _emit_entry(rules: Rules, entry: int, cuts: Cuts, count: int, begin: int) -> int:
     for i in range(np.int64(rules[entry])):
         size = int(np.int64(rules[entry + 1 + i]))
@@ -331,7 +262,7 @@ def _emit_entry(rules: Rules, entry: int, cuts: Cuts, count: int, begin: int) ->
     return count
 
 
-@compiled
+@inner
 def _cut_inside(text: Text, begin: int, end: int, cuts: Cuts, count: int) -> int:
     """What is left when nothing clings to the ends any more."""
     every = np.uint32(0)
@@ -342,7 +273,7 @@ def _cut_inside(text: Text, begin: int, end: int, cuts: Cuts, count: int) -> int
     return _cut_joints(text, begin, end, cuts, count)
 
 
-@compiled
+@inner
 def _cut_joints(text: Text, begin: int, end: int, cuts: Cuts, count: int) -> int:
     start, at = begin, begin
     while at < end:
@@ -359,10 +290,13 @@ def _cut_joints(text: Text, begin: int, end: int, cuts: Cuts, count: int) -> int
     return _emit(cuts, count, start, end) if start < end else count
 
 
-@compiled
-def cut_stretch(text: Text, begin: int, end: int, rules: Rules, cuts: Cuts, count: int) -> int:
-    """The words of one stretch without blanks, appended to the `count` that are there; how many there are now."""
-    first, depth, last = count, 0, -1
+@inner
+def cut_stretch(text: Text, begin: int, end: int, every: np.uint32, rules: Rules, cuts: Cuts, count: int) -> int:
+    """The words of one stretch without blanks, appended to the `count` that are there; how many there are now.
+
+    `every` are the classes of all its characters.
+    """
+    first, depth, last, digits = count, 0, -1, every & DIGIT
     entry = find(text, begin, end, rules, SPECIAL)
     while entry < 0 and end > begin and end - begin != last and depth < cuts.shape[1]:
         last = end - begin
@@ -373,11 +307,11 @@ def cut_stretch(text: Text, begin: int, end: int, rules: Rules, cuts: Cuts, coun
                 count = _emit(cuts, count, begin, begin + before)
                 begin += before
                 break
-        after = suffix_length(text, begin + before, end, rules)
+        after = suffix_length(text, begin + before, end, digits, rules)
         if after and end - after > begin:
             entry = find(text, begin, end - after, rules, SPECIAL)
             if entry >= 0:
-                cuts[2, depth] = after
+                cuts[_CLINGING, depth] = after
                 depth += 1
                 end -= after
                 break
@@ -385,7 +319,7 @@ def cut_stretch(text: Text, begin: int, end: int, rules: Rules, cuts: Cuts, coun
             count = _emit(cuts, count, begin, begin + before)
             begin += before
         if after:
-            cuts[2, depth] = after
+            cuts[_CLINGING, depth] = after
             depth += 1
             end -= after
         if before and after and end > begin:
@@ -395,19 +329,19 @@ def cut_stretch(text: Text, begin: int, end: int, rules: Rules, cuts: Cuts, coun
     elif end > begin:
         count = _cut_inside(text, begin, end, cuts, count)
     for i in range(depth - 1, -1, -1):
-        count = _emit(cuts, count, end, end + cuts[2, i])
-        end += cuts[2, i]
+        count = _emit(cuts, count, end, end + cuts[_CLINGING, i])
+        end += cuts[_CLINGING, i]
     return _mended(text, rules, cuts, first, count)
 
 
-@compiled
+@short
 def _may_begin(text: Text, at: int, rules: Rules) -> np.uint64:
     """Whether something that is put together again begins with these two characters."""
     first, second = min(text[0, at], np.uint32(127)), min(text[0, at + 1], np.uint32(127))
     return np.uint64((rules[BEGINS + 2 * first + (second >> 6)] >> np.uint64(second & 63)) & np.uint64(1))
 
 
-@compiled
+@inner
 def _mended(text: Text, rules: Rules, cuts: Cuts, first: int, count: int) -> int:
     """What was cut but belongs together, such as `:-)`, put together again: the longest first, then from the left."""
     most = 0
@@ -417,41 +351,53 @@ def _mended(text: Text, rules: Rules, cuts: Cuts, first: int, count: int) -> int
             while last < count and cuts[1, last] - cuts[0, i] <= np.int64(rules[MENDED + LONGEST]):
                 last += 1
             most = max(most, last - i)
-    if most < 2:
-        return count
-    chosen = np.full(count - first, -1, dtype=np.int32)
-    size = np.ones(count - first, dtype=np.int32)
-    taken = np.zeros(count - first, dtype=np.bool_)
-    hits = 0
     for length in range(most, 1, -1):
         for i in range(first, count - length + 1):
-            if not _may_begin(text, cuts[0, i], rules):
-                continue
-            entry = find(text, cuts[0, i], cuts[1, i + length - 1], rules, MENDED)
-            if entry < 0 or not _is_cut(rules, entry, cuts, i, i + length):
-                continue
-            if not (taken[i - first] or taken[i + length - 1 - first]):
-                chosen[i - first], size[i - first] = entry, length
-                hits += 1
-            taken[i - first : i + length - first] = True
-    return _put_together(rules, cuts, first, chosen, size) if hits else count
-
-
-@compiled
-def _put_together(rules: Rules, cuts: Cuts, first: int, chosen: Places, size: Places) -> int:
-    old_begins, old_ends = cuts[0, first : first + len(chosen)].copy(), cuts[1, first : first + len(chosen)].copy()
-    count, i = first, 0
-    while i < len(chosen):
-        if chosen[i] >= 0:
-            count = _emit_entry(rules, chosen[i], cuts, count, old_begins[i])
-            i += size[i]
-        else:
-            count = _emit(cuts, count, old_begins[i], old_ends[i])
-            i += 1
+            if _joined(text, rules, cuts, i, i + length) >= 0:
+                return _mend(text, rules, cuts, first, count, length)
     return count
 
 
-@compiled
+@inner
+def _joined(text: Text, rules: Rules, cuts: Cuts, first: int, last: int) -> int:
+    """The entry of what these words are together, or -1."""
+    if not _may_begin(text, cuts[0, first], rules):
+        return -1
+    entry = find(text, cuts[0, first], cuts[1, last - 1], rules, MENDED)
+    return entry if entry >= 0 and _is_cut(rules, entry, cuts, first, last) else -1
+
+
+@inner
+def _mend(text: Text, rules: Rules, cuts: Cuts, first: int, count: int, most: int) -> int:
+    """Put together what belongs together, of which something does: at most so many words each."""
+    for i in range(first, count):
+        cuts[_ENTRY, i], cuts[_SIZE, i], cuts[_TAKEN, i] = -1, 1, 0
+        cuts[_OLD_BEGIN, i], cuts[_OLD_END, i] = cuts[0, i], cuts[1, i]
+    for length in range(most, 1, -1):
+        for i in range(first, count - length + 1):
+            entry = _joined(text, rules, cuts, i, i + length)
+            if entry < 0:
+                continue
+            if not (cuts[_TAKEN, i] or cuts[_TAKEN, i + length - 1]):
+                cuts[_ENTRY, i], cuts[_SIZE, i] = entry, length
+            for j in range(i, i + length):
+                cuts[_TAKEN, j] = 1
+    return _put_together(rules, cuts, first, count)
+
+
+@inner
+def _put_together(rules: Rules, cuts: Cuts, first: int, last: int) -> int:
+    count, i = first, first
+    while i < last:
+        if cuts[_ENTRY, i] >= 0:
+            count = _emit_entry(rules, cuts[_ENTRY, i], cuts, count, cuts[_OLD_BEGIN, i])
+        else:
+            count = _emit(cuts, count, cuts[_OLD_BEGIN, i], cuts[_OLD_END, i])
+        i += cuts[_SIZE, i]
+    return count
+
+
+@inner
 def _is_cut(rules: Rules, entry: int, cuts: Cuts, first: int, last: int) -> bool:
     """Whether these words are those that the entry is cut into."""
     other = entry + 1 + np.int64(rules[entry])
@@ -463,17 +409,21 @@ def _is_cut(rules: Rules, entry: int, cuts: Cuts, first: int, last: int) -> bool
     return True
 
 
-@compiled
+@inner
 def cut(text: Text, begin: int, end: int, rules: Rules, cuts: Cuts) -> int:
     """The words of a text into `cuts`; how many there are."""
     count, at = 0, begin
     while at < end:
         while at < end and text[1, at] & SPACE:
             at += 1
-        stop = at
+        stop, every = at, np.uint32(0)
         while stop < end and not text[1, stop] & SPACE:
+            every |= text[1, stop]
             stop += 1
         if stop > at:
-            count = cut_stretch(text, at, stop, rules, cuts, count)
+            if every & _BUSY or find(text, at, stop, rules, SPECIAL) >= 0:
+                count = cut_stretch(text, at, stop, every, rules, cuts, count)
+            else:
+                count = _emit(cuts, count, at, stop)
         at = stop
     return count
