@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kedge.core.guard import Ruling, Side
 from kedge.serve.guards.open import Posted
@@ -32,6 +33,14 @@ class Decision:
     ms: float = 0.0
 
 
+class Ruled(NamedTuple):
+    """What one guard said of one text."""
+
+    posted: Posted
+    decision: str
+    ruling: Ruling
+
+
 @dataclass(slots=True)
 class Minutes:
     """The decisions on one request of a tenant, for its trace."""
@@ -39,25 +48,17 @@ class Minutes:
     tenant: str = ""
     decisions: dict[tuple[str, Side], Decision] = field(default_factory=dict)
 
-    def note(self, posted: Posted, side: Side, decision: str, ruling: Ruling, seconds: float) -> None:
+    def note(self, ruled: Ruled, side: Side, seconds: float) -> None:
         """Add one ruling."""
-        at = (posted.name, side)
+        at = (ruled.posted.name, side)
         kept = self.decisions.get(at)
         if kept is None:
-            kept = self.decisions[at] = Decision(guard=posted.name, side=side)
+            kept = self.decisions[at] = Decision(guard=ruled.posted.name, side=side)
         kept.ms += seconds * 1000
-        if decision != "passed":
-            kept.decision = max(kept.decision, decision, key=_RANK.index)
-        if ruling.found:
-            kept.found = tuple(dict.fromkeys((*kept.found, *ruling.found)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What came of a text: the last ruling, and each on the way to it."""
-
-    ruling: Ruling
-    decisions: tuple[tuple[Posted, str, Ruling], ...]
+        if ruled.decision != "passed":
+            kept.decision = max(kept.decision, ruled.decision, key=_RANK.index)
+        if ruled.ruling.found:
+            kept.found = tuple(dict.fromkeys((*kept.found, *ruled.ruling.found)))
 
 
 class Watch:
@@ -72,48 +73,54 @@ class Watch:
         self.outbound = tuple(each for each in posted if "out" in each.sides)
         self._observe = observe
         self._remembers = bool(self.inbound) and all(each.constant for each in self.inbound)
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str], tuple[Ruled, ...]] = OrderedDict()  # by tenant and text
 
     def judge(self, posted: Posted, side: Side, minutes: Minutes, text: str, start: int = 0) -> Ruling:
         """One guard's ruling on `text[start:]`."""
-        began = time.perf_counter()
-        failed = False
-        try:
-            ruling = posted.guard.judge(text, start)
-        except Exception:
-            logger.exception("a guard failed", extra={"guard": posted.name, "lenient": posted.lenient})
-            failed = True
-            ruling = Ruling(text=text[start:], blocked="" if posted.lenient else "it could not be checked")
-        seconds = time.perf_counter() - began
-        decision = "failed" if failed else _decided(ruling, text, start)
-        minutes.note(posted, side, decision, ruling, seconds)
-        self._observe(posted.name, side, seconds, decision)
-        return ruling
+        return self._rule(posted, side, minutes, text, start).ruling
 
     def read(self, text: str, minutes: Minutes) -> Ruling:
         """A whole prompt past every guard on the way in."""
         at = (minutes.tenant, text)
         known = self._known.get(at)
-        if known is not None:
-            self._known.move_to_end(at)
-            for posted, decision, ruling in known.decisions:
-                minutes.note(posted, "in", decision, ruling, 0.0)
-                self._observe(posted.name, "in", 0.0, decision)
-            return known.ruling
-        decisions = []
-        ruling, failed = Ruling(text=text), False
+        if known is None:
+            return self._read_anew(text, minutes)
+        self._known.move_to_end(at)
+        for ruled in known:
+            minutes.note(ruled, "in", 0.0)
+            self._observe(ruled.posted.name, "in", 0.0, ruled.decision)
+        return known[-1].ruling
+
+    def _read_anew(self, text: str, minutes: Minutes) -> Ruling:
+        """The same for a text that was not read before."""
+        ruled: list[Ruled] = []
+        ruling = Ruling(text=text)
         for posted in self.inbound:
-            before = ruling.text
-            ruling = self.judge(posted, "in", minutes, before)
-            decisions.append((posted, _decided(ruling, before, 0), ruling))
-            failed = failed or minutes.decisions[posted.name, "in"].decision == "failed"
+            ruled.append(self._rule(posted, "in", minutes, ruling.text, 0))
+            ruling = ruled[-1].ruling
             if ruling.blocked:
                 break
-        if self._remembers and not failed and len(text) <= _LONGEST:
-            self._known[at] = _Known(ruling, tuple(decisions))
+        if self._remembers and len(text) <= _LONGEST and all(each.decision != "failed" for each in ruled):
+            self._known[minutes.tenant, text] = tuple(ruled)
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return ruling
+
+    def _rule(self, posted: Posted, side: Side, minutes: Minutes, text: str, start: int) -> Ruled:
+        """Have one guard judge; its ruling is measured, noted and counted."""
+        began = time.perf_counter()
+        try:
+            ruling = posted.guard.judge(text, start)
+            decision = _decided(ruling, text, start)
+        except Exception:
+            logger.exception("a guard failed", extra={"guard": posted.name, "lenient": posted.lenient})
+            ruling = Ruling(text=text[start:], blocked="" if posted.lenient else "it could not be checked")
+            decision = "failed"
+        seconds = time.perf_counter() - began
+        ruled = Ruled(posted, decision, ruling)
+        minutes.note(ruled, side, seconds)
+        self._observe(posted.name, side, seconds, decision)
+        return ruled
 
 
 def _decided(ruling: Ruling, text: str, start: int) -> str:
