@@ -50,7 +50,9 @@ async def find_source(
         return await ask(exchange, lane, requests)
     names = [request.id for request in requests]
     embed = _embedder(gateway, lane.running) if question.alike is not None else None
-    found = gateway.cache.find_now(question) or await gateway.cache.find(question, embed)
+    found = gateway.cache.find(question)
+    if found is None and gateway.cache.looks_further(question):
+        found = await gateway.cache.find_further(question, embed)
     if found is not None:
         exchange.add_header(CACHE, b"hit" if found.how == "exact" else b"semantic")
         lane.running.enter()
