@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
 
+import msgspec
+
 from kedge.core.access import Allowance, Key, Terms
 from kedge.core.errors import KedgeError
 from kedge.core.ledger import Usage
@@ -55,8 +57,7 @@ class Purse:
         return headers
 
 
-@dataclass(slots=True, kw_only=True)
-class Ticket:
+class Ticket(msgspec.Struct, kw_only=True):
     """What was reserved for one request."""
 
     purse: Purse

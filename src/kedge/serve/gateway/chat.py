@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -222,7 +221,9 @@ def asked_of(body: ChatBody, gateway: Gateway, *, route: str = ROUTE) -> Asked:
         made = wish_of(body, limit, running.bundle.sampling, gateway.options.settings)
         if not needs:
             return made
-        return replace(made, logprobs=logprobs, schema=schema or call, tools=tools).checked(running, needs)
+        return msgspec.structs.replace(made, logprobs=logprobs, schema=schema or call, tools=tools).checked(
+            running, needs
+        )
 
     names = frozenset(tool["function"]["name"] for tool in tools)
     return Asked(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from kedge.core.bundle import Sampling
 from kedge.core.errors import Unavailable
@@ -20,8 +21,7 @@ from kedge.serve.gateway.routing import Lane, Running
 CACHE = b"x-kedge-cache"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Answers on their way and the lane that they come from, which stays open until `close`.
 
     `cache` says what answers in the engine's place: "", exact or semantic.

@@ -43,7 +43,12 @@ class Frame:
         """A part of the stream; the last one carries the receipt."""
         if not last:
             return self._chunk + choice + self._end
-        return b'%s%s],%s"kedge":%s}\n\n' % (self._chunk, choice, b'"usage":null,' if self._usage else b"", self.receipt)
+        return b'%s%s],%s"kedge":%s}\n\n' % (
+            self._chunk,
+            choice,
+            b'"usage":null,' if self._usage else b"",
+            self.receipt,
+        )
 
     def closing(self, usage: Usage) -> bytes:
         """The end of the stream, after the usage if the caller wants it."""

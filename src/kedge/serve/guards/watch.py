@@ -6,8 +6,9 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+import msgspec
 
 from kedge.core.guard import Ruling, Side
 from kedge.serve.guards.open import Posted
@@ -22,8 +23,7 @@ _LONGEST = 4096  # characters of a text whose ruling is kept
 _RANK = ("passed", "masked", "failed", "blocked")
 
 
-@dataclass(slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, kw_only=True):
     """What one guard decided about one side of a request, over all its parts."""
 
     guard: str
@@ -41,12 +41,11 @@ class Ruled(NamedTuple):
     ruling: Ruling
 
 
-@dataclass(slots=True)
-class Minutes:
+class Minutes(msgspec.Struct):
     """The decisions on one request of a tenant, for its trace."""
 
     tenant: str = ""
-    decisions: dict[tuple[str, Side], Decision] = field(default_factory=dict)
+    decisions: dict[tuple[str, Side], Decision] = msgspec.field(default_factory=dict)
 
     def note(self, ruled: Ruled, side: Side, seconds: float) -> None:
         """Add one ruling."""

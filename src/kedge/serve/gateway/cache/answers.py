@@ -7,8 +7,9 @@ import importlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from kedge.core.generation import GenerationEvent, GenerationRequest
 from kedge.core.settings import CacheSettings
@@ -21,16 +22,14 @@ MEGABYTE = 1_000_000
 Embed = Callable[[str], Coroutine[Any, Any, bytes]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """A request as the cache knows it. `alike` is None where only the very same request will do."""
 
     fingerprint: bytes
     alike: Alike | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that was kept, and how it was found."""
 
     kept: Kept

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from kedge.core.generation import GenerationEvent
 
@@ -12,8 +13,7 @@ _OVERHEAD = 600  # bytes that an answer takes beside its text, at most
 _TOKEN = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """Answers as they are given again: one event a choice, in order, whatever they are called. `until` as `time.time`
     has it."""
 
