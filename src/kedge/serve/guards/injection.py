@@ -69,13 +69,13 @@ class InjectionGuard:
 
     def __init__(self, options: InjectionOptions) -> None:
         self._threshold = options.threshold
-        self._rules = []
-        self._marks: dict[str, list[str]] = {}
+        self._rules: list[tuple[str, float, re.Pattern[str]]] = []
+        self._marks: dict[str, list[int]] = {}
         for name, (weight, marks, pattern) in RULES.items():
             if name not in options.ignore:
-                self._rules.append((name, weight, re.compile(pattern, re.MULTILINE)))
                 for mark in marks.split():
-                    self._marks.setdefault(mark, []).append(name)
+                    self._marks.setdefault(mark, []).append(len(self._rules))
+                self._rules.append((name, weight, re.compile(pattern, re.MULTILINE)))
 
     def judge(self, text: str, start: int = 0) -> Ruling:
         """Blocked if it reads like an attack."""
@@ -104,11 +104,11 @@ class InjectionGuard:
         marks = list(filter(everything.__contains__, self._marks))
         if not marks:
             return []
-        wanted = {rule for mark in marks for rule in self._marks[mark]}
+        wanted = sorted({place for mark in marks for place in self._marks[mark]})
         return [
             (name, weight)
-            for name, weight, rule in self._rules
-            if name in wanted and any(rule.search(form) for form in forms)
+            for name, weight, rule in map(self._rules.__getitem__, wanted)
+            if any(rule.search(form) for form in forms)
         ]
 
 

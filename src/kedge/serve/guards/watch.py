@@ -6,7 +6,6 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -33,12 +32,19 @@ class Decision(msgspec.Struct, kw_only=True):
     ms: float = 0.0
 
 
-class Ruled(NamedTuple):
-    """What one guard said of one text."""
+class Noted(msgspec.Struct, frozen=True):
+    """What one guard decided about one text."""
 
-    posted: Posted
-    decision: str
-    ruling: Ruling
+    guard: str
+    decision: str = "passed"
+    found: tuple[str, ...] = ()
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What came of a text: the last ruling (None: it passes as it is), and what each guard decided."""
+
+    notes: tuple[Noted, ...]
+    ruling: Ruling | None = None
 
 
 class Minutes(msgspec.Struct):
@@ -47,17 +53,17 @@ class Minutes(msgspec.Struct):
     tenant: str = ""
     decisions: dict[tuple[str, Side], Decision] = msgspec.field(default_factory=dict)
 
-    def note(self, ruled: Ruled, side: Side, seconds: float) -> None:
+    def note(self, noted: Noted, side: Side, seconds: float) -> None:
         """Add one ruling."""
-        at = (ruled.posted.name, side)
+        at = (noted.guard, side)
         kept = self.decisions.get(at)
         if kept is None:
-            kept = self.decisions[at] = Decision(guard=ruled.posted.name, side=side)
+            kept = self.decisions[at] = Decision(guard=noted.guard, side=side)
         kept.ms += seconds * 1000
-        if ruled.decision != "passed":
-            kept.decision = max(kept.decision, ruled.decision, key=_RANK.index)
-        if ruled.ruling.found:
-            kept.found = tuple(dict.fromkeys((*kept.found, *ruled.ruling.found)))
+        if noted.decision != "passed":
+            kept.decision = max(kept.decision, noted.decision, key=_RANK.index)
+        if noted.found:
+            kept.found = tuple(dict.fromkeys((*kept.found, *noted.found)))
 
 
 class Watch:
@@ -72,11 +78,13 @@ class Watch:
         self.outbound = tuple(each for each in posted if "out" in each.sides)
         self._observe = observe
         self._remembers = bool(self.inbound) and all(each.constant for each in self.inbound)
-        self._known: OrderedDict[tuple[str, str], tuple[Ruled, ...]] = OrderedDict()  # by tenant and text
+        self._passed = {each.name: Noted(each.name) for each in posted}
+        self._clean = _Known(tuple(self._passed[each.name] for each in self.inbound))
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()  # by tenant and text
 
     def judge(self, posted: Posted, side: Side, minutes: Minutes, text: str, start: int = 0) -> Ruling:
         """One guard's ruling on `text[start:]`."""
-        return self._rule(posted, side, minutes, text, start).ruling
+        return self._rule(posted, side, minutes, text, start)[0]
 
     def read(self, text: str, minutes: Minutes) -> Ruling:
         """A whole prompt past every guard on the way in."""
@@ -85,28 +93,29 @@ class Watch:
         if known is None:
             return self._read_anew(text, minutes)
         self._known.move_to_end(at)
-        for ruled in known:
-            minutes.note(ruled, "in", 0.0)
-            self._observe(ruled.posted.name, "in", 0.0, ruled.decision)
-        return known[-1].ruling
+        for noted in known.notes:
+            minutes.note(noted, "in", 0.0)
+            self._observe(noted.guard, "in", 0.0, noted.decision)
+        return known.ruling or Ruling(text=text)
 
     def _read_anew(self, text: str, minutes: Minutes) -> Ruling:
         """The same for a text that was not read before."""
-        ruled: list[Ruled] = []
+        notes: list[Noted] = []
         ruling = Ruling(text=text)
         for posted in self.inbound:
-            ruled.append(self._rule(posted, "in", minutes, ruling.text, 0))
-            ruling = ruled[-1].ruling
+            ruling, noted = self._rule(posted, "in", minutes, ruling.text, 0)
+            notes.append(noted)
             if ruling.blocked:
                 break
-        if self._remembers and len(text) <= _LONGEST and all(each.decision != "failed" for each in ruled):
-            self._known[minutes.tenant, text] = tuple(ruled)
+        if self._remembers and len(text) <= _LONGEST and all(noted.decision != "failed" for noted in notes):
+            known = _Known(tuple(notes), ruling)
+            self._known[minutes.tenant, text] = self._clean if known.notes == self._clean.notes else known
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return ruling
 
-    def _rule(self, posted: Posted, side: Side, minutes: Minutes, text: str, start: int) -> Ruled:
-        """Have one guard judge; its ruling is measured, noted and counted."""
+    def _rule(self, posted: Posted, side: Side, minutes: Minutes, text: str, start: int) -> tuple[Ruling, Noted]:
+        """Have one guard judge; what it decides is measured, noted and counted."""
         began = time.perf_counter()
         try:
             ruling = posted.guard.judge(text, start)
@@ -116,10 +125,11 @@ class Watch:
             ruling = Ruling(text=text[start:], blocked="" if posted.lenient else "it could not be checked")
             decision = "failed"
         seconds = time.perf_counter() - began
-        ruled = Ruled(posted, decision, ruling)
-        minutes.note(ruled, side, seconds)
+        plain = decision == "passed" and not ruling.found
+        noted = self._passed[posted.name] if plain else Noted(posted.name, decision, ruling.found)
+        minutes.note(noted, side, seconds)
         self._observe(posted.name, side, seconds, decision)
-        return ruled
+        return ruling, noted
 
 
 def _decided(ruling: Ruling, text: str, start: int) -> str:
