@@ -165,10 +165,11 @@ class Pool:
         if self._trouble is not None and not self._replicas:
             self._grow()  # perhaps it starts now; this request does not wait for it
             raise Unavailable("the engine keeps failing", hint="the gateway's log says why; kedge rollback goes back")
-        self._bound(len(requests))
+        replica = None if self._queue else self._choose(requests)
+        if replica is None:
+            self._bound(len(requests))
         one = _Waiting(requests=requests, since=self._clock())
         one.answering = Answering([r.id for r in requests], lambda ids: None, lambda: self._ended(one))
-        replica = None if self._queue else self._choose(requests)
         if replica is not None:
             self._give(one, replica)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import mul
 
 # Length of the whole IBAN by country, from the registry of SWIFT.
 IBAN_LENGTHS = {
@@ -36,7 +37,7 @@ def iban(text: str) -> bool:
 
 def weighted(digits: str, weights: Sequence[int]) -> int:
     """The sum of each digit times its weight."""
-    return sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=False))
+    return sum(map(mul, map(int, digits), weights))
 
 
 def iso7064(digits: str) -> bool:

@@ -81,11 +81,11 @@ def find_identifiers(text: str, kinds: Collection[str] = KINDS) -> list[Span]:
     found: list[Span] = []
     if "email" in kinds and "@" in content:
         found += _emails(content)
-    if "ip" in kinds:
+    if "ip" in kinds and ":" in content:
         found += _ipv6(content)
     found += _lettered(content, kinds)
     found += _numbers(content, kinds)
-    return [folded.back(span) for span in _ranked(found)]
+    return [folded.back(span) for span in _ranked(found)] if found else []
 
 
 def _ranked(found: list[Span]) -> list[Span]:
@@ -174,7 +174,7 @@ def _numbers(content: str, kinds: Collection[str]) -> Iterator[Span]:
     """What begins with a digit. The patterns look only at the runs of digits and what joins them."""
     for run in _NUMERIC.finditer(content):
         begin, end = max(0, run.start() - 3), min(len(content), run.end() + 10)
-        size = sum(map(str.isdigit, run[0]))
+        size = len(run[0]) if run[0].isdigit() else sum(map(str.isdigit, run[0]))
         if "ip" in kinds and run[0].count(".") >= 3:
             yield from _ipv4(content, begin, end)
         if size >= 12 and "card" in kinds:

@@ -7,7 +7,8 @@ receipt), trace.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+
+import msgspec
 
 from kedge.core.access import Key
 from kedge.core.errors import KedgeError
@@ -45,8 +46,7 @@ async def answer(gateway: Gateway, exchange: Exchange, key: Key, asked: Asked) -
         gateway.limits.leave()
 
 
-@dataclass(slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, kw_only=True):
     """One request on its way through the stages. `wish` is what `lane` makes of it."""
 
     exchange: Exchange

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+import msgspec
 
 from kedge.core.errors import KedgeError, Unavailable
 from kedge.core.generation import GenerationEvent, GenerationRequest
@@ -82,7 +83,7 @@ async def _begun(source: Source, events: asyncio.Future[list[GenerationEvent]]) 
     except BaseException:
         source.close()
         raise
-    return replace(source, answers=_Begun(source.answers, came))
+    return msgspec.structs.replace(source, answers=_Begun(source.answers, came))
 
 
 class _Begun:

@@ -12,6 +12,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
+
+import msgspec
 
 from kedge.core.access import Allowance, Key, Terms
 from kedge.core.errors import KedgeError
@@ -27,35 +30,34 @@ logger = logging.getLogger(__name__)
 _TICK = 2.0
 _IDLE = 10.0
 _PURSES = 4096
+_remaining = attrgetter("remaining")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purse:
-    """What one key may use: its own limits and those of its tenant. `counted`: what it uses is limited beyond minutes."""
+    """What one key may use: its own limits and those of its tenant. `counted`: what it uses is limited beyond minutes.
+
+    `told` are the limits by the minute, those of one unit together: of each the narrowest is told to the caller.
+    """
 
     terms: Terms
     meters: tuple[Meter, ...]
     places: tuple[Places, ...]
     counted: bool
+    told: tuple[tuple[Meter, ...], ...]
 
     def headers(self, now: datetime) -> list[Header]:
         """What is left, as clients of the OpenAI API know it."""
-        told: dict[str, Meter] = {}
-        for meter in self.meters:
-            if meter.period == "minute":
-                other = told.get(meter.unit)
-                if other is None or meter.remaining < other.remaining:
-                    told[meter.unit] = meter
         headers: list[Header] = []
-        for meter in told.values():
+        for meters in self.told:
+            meter = meters[0] if len(meters) == 1 else min(meters, key=_remaining)
             reset = 0.0 if meter.window is None else max(0.0, (meter.window.ends - now).total_seconds())
             limit, remaining, resets = meter.headers
             headers += ((limit, meter.told), (remaining, b"%d" % meter.remaining), (resets, b"%.3fs" % reset))
         return headers
 
 
-@dataclass(slots=True, kw_only=True)
-class Ticket:
+class Ticket(msgspec.Struct, kw_only=True):
     """What was reserved for one request."""
 
     purse: Purse
@@ -178,8 +180,17 @@ class Budgets:
             for account, allowance in accounts.items()
             if allowance.streams
         ]
-        counted = any(meter.period != "minute" for meter in meters)
-        return Purse(terms=key.terms, meters=tuple(meters), places=tuple(places), counted=counted)
+        by_unit: dict[str, list[Meter]] = {}
+        for meter in meters:
+            if meter.period == "minute":
+                by_unit.setdefault(meter.unit, []).append(meter)
+        return Purse(
+            terms=key.terms,
+            meters=tuple(meters),
+            places=tuple(places),
+            counted=any(meter.period != "minute" for meter in meters),
+            told=tuple(map(tuple, by_unit.values())),
+        )
 
     def _hold(self, holding: Holding, at: datetime) -> bool:
         return self._usage.hold(holding, at=at)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from kedge.core.access import Key
 from kedge.core.settings import Prices
@@ -18,8 +19,7 @@ _SPARE: Final = 16  # tokens that a prompt has beside its text: its beginning, i
 _BYTES: Final = 4  # that a token has on average, for limits by the minute
 
 
-@dataclass(slots=True, kw_only=True)
-class Charge:
+class Charge(msgspec.Struct, kw_only=True):
     """What was reserved for one request. `prompt_limit` holds the engine to it: 0 for no limit."""
 
     budgets: Budgets

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
 
@@ -222,7 +221,9 @@ def asked_of(body: ChatBody, gateway: Gateway, *, route: str = ROUTE) -> Asked:
         made = wish_of(body, limit, running.bundle.sampling, gateway.options.settings)
         if not needs:
             return made
-        return replace(made, logprobs=logprobs, schema=schema or call, tools=tools).checked(running, needs)
+        return msgspec.structs.replace(made, logprobs=logprobs, schema=schema or call, tools=tools).checked(
+            running, needs
+        )
 
     names = frozenset(tool["function"]["name"] for tool in tools)
     return Asked(
@@ -238,10 +239,13 @@ def asked_of(body: ChatBody, gateway: Gateway, *, route: str = ROUTE) -> Asked:
 
 def _needs(body: ChatBody, *, schema: str, call: str) -> dict[str, str]:
     """What the engine must be able to do, each with the field that asks for it."""
-    asked = (
-        ("logprobs", "logprobs", body.logprobs),
-        ("schema", "response_format" if schema else "tool_choice", schema or call),
-        ("tools", "tools", body.tools and body.tool_choice != "none"),
-        ("penalties", body.penalised, body.penalised),
-    )
-    return {word: field for word, field, given in asked if given}
+    needs = {}
+    if body.logprobs:
+        needs["logprobs"] = "logprobs"
+    if schema or call:
+        needs["schema"] = "response_format" if schema else "tool_choice"
+    if body.tools and body.tool_choice != "none":
+        needs["tools"] = "tools"
+    if body.penalised:
+        needs["penalties"] = body.penalised
+    return needs

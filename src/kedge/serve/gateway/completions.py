@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -135,7 +134,11 @@ def asked_of(body: CompletionBody, gateway: Gateway, *, route: str = ROUTE) -> A
 
     def wish(running: Running) -> Wish:
         made = wish_of(body, body.max_tokens, running.bundle.sampling, gateway.options.settings, prompts=len(prompts))
-        return replace(made, logprobs=logprobs, echo=bool(body.echo)).checked(running, needs) if needs else made
+        return (
+            msgspec.structs.replace(made, logprobs=logprobs, echo=bool(body.echo)).checked(running, needs)
+            if needs
+            else made
+        )
 
     content = body.prompt if isinstance(body.prompt, str) else encode(prompts).decode()
     return Asked(

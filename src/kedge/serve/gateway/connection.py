@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
+import msgspec
 
 from kedge.serve.gateway.errors import ApiError, Gone, Header
 from kedge.serve.gateway.exchange import JSON, Exchange, too_large
@@ -49,8 +49,7 @@ class Server(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
-class Read:
+class Read(msgspec.Struct, kw_only=True):
     """A request that was read."""
 
     method: str

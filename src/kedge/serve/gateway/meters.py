@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Literal
+
+import msgspec
 
 from kedge.core.access import Allowance
 from kedge.core.settings import Prices
@@ -18,8 +19,7 @@ Unit = Literal["requests", "tokens", "money"]
 _CHUNKS: Final = 50  # a process reserves this part of a limit at once
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spend:
+class Spend(msgspec.Struct, frozen=True, kw_only=True):
     """What one request uses, or may use at most. Money is in millionths, rounded up."""
 
     tokens: int = 0

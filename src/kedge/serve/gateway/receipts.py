@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from kedge.core.trace import Receipt
 
 HEADER = b"x-kedge-receipt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issued:
+class Issued(msgspec.Struct, frozen=True, kw_only=True):
     """A sealed receipt with what it names."""
 
     receipt: str

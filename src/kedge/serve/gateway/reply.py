@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, cast
+
+import msgspec
 
 from kedge.core.errors import KedgeError, Unavailable
 from kedge.core.generation import GenerationEvent, GenerationRequest, TokenChoice
@@ -24,8 +25,7 @@ _NO_CACHE = (b"cache-control", b"no-cache")
 Prompt = str | Sequence[int] | Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer is called: its receipt, the version that answers, and when (seconds since the epoch)."""
 
     issued: Issued
@@ -33,16 +33,14 @@ class Head:
     created: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """How many tokens were read and made."""
 
     read: int
     made: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(msgspec.Struct, frozen=True, kw_only=True):
     """One whole answer."""
 
     text: str
@@ -86,8 +84,7 @@ class StreamWriter(Writer, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a route read from a body: the prompts (a choice is `wish.choices` to each), and how it wants them answered.
 
     `wish` is made for the lane that answers, and raises what cannot be done there. `writer` gets that wish and where

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -176,7 +175,7 @@ def asked_of(body: ResponseBody, gateway: Gateway) -> Asked:
             model=body.model, stream=body.stream, temperature=body.temperature, top_p=body.top_p, user=body.user
         )
         made = wish_of(common, body.max_output_tokens, running.bundle.sampling, gateway.options.settings)
-        return replace(made, schema=schema or call, tools=shown).checked(running, needs)
+        return msgspec.structs.replace(made, schema=schema or call, tools=shown).checked(running, needs)
 
     names = frozenset(tool["function"]["name"] for tool in shown)
     return Asked(

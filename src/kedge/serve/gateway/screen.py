@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -27,7 +26,7 @@ def screen(watch: Watch, asked: Asked, wish: Wish, minutes: Minutes) -> Asked:
         return asked
     content = prompts[0] if len(prompts) == 1 else prompts
     text = content if isinstance(content, str) else msgspec.json.encode(content).decode()
-    return replace(asked, prompts=prompts, content=text)
+    return msgspec.structs.replace(asked, prompts=prompts, content=text)
 
 
 def _read(watch: Watch, prompt: Prompt, minutes: Minutes) -> Prompt:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from kedge.core.bundle import Sampling
 from kedge.core.errors import Unavailable
@@ -20,8 +21,7 @@ from kedge.serve.gateway.routing import Lane, Running
 CACHE = b"x-kedge-cache"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Answers on their way and the lane that they come from, which stays open until `close`.
 
     `cache` says what answers in the engine's place: "", exact or semantic.
@@ -50,7 +50,9 @@ async def find_source(
         return await ask(exchange, lane, requests)
     names = [request.id for request in requests]
     embed = _embedder(gateway, lane.running) if question.alike is not None else None
-    found = gateway.cache.find_now(question) or await gateway.cache.find(question, embed)
+    found = gateway.cache.find(question)
+    if found is None and gateway.cache.looks_further(question):
+        found = await gateway.cache.find_further(question, embed)
     if found is not None:
         exchange.add_header(CACHE, b"hit" if found.how == "exact" else b"semantic")
         lane.running.enter()

@@ -34,7 +34,6 @@ class Frame:
         self._chunk = b"data: " + started + chunk.encode() + named
         self._usage = usage
         self._end = b'],"usage":null}\n\n' if usage else b"]}\n\n"
-        self._last = (b'],"usage":null,"kedge":' if usage else b'],"kedge":') + self.receipt + b"}\n\n"
 
     def whole(self, choices: Sequence[bytes], usage: Usage) -> bytes:
         """The body of an answer that is not streamed."""
@@ -42,7 +41,14 @@ class Frame:
 
     def chunk(self, choice: bytes, *, last: bool = False) -> bytes:
         """A part of the stream; the last one carries the receipt."""
-        return self._chunk + choice + (self._last if last else self._end)
+        if not last:
+            return self._chunk + choice + self._end
+        return b'%s%s],%s"kedge":%s}\n\n' % (
+            self._chunk,
+            choice,
+            b'"usage":null,' if self._usage else b"",
+            self.receipt,
+        )
 
     def closing(self, usage: Usage) -> bytes:
         """The end of the stream, after the usage if the caller wants it."""

@@ -50,7 +50,8 @@ _MAY_SPELL = re.compile(r"[ .\-_*]\w[ .\-_*]\w[ .\-_*]\w[ .\-_*]")  # in all tha
 _GAPS = re.compile(r"[ .\-_*]")
 _BLANKS = re.compile(r"\s+")
 _RUN = re.compile(r"[\t\n\r\f\v]|  |[^\x00-\x7f]")
-_SIGNS = re.compile(r"[a-z][013457@$!]|[013457@$!][a-z]|(?<!\w)[013457@$!]{1,4}(?!\w)")  # numbers are no words
+# A sign beside a letter, or up to four alone: longer numbers are no words. It begins with what is rare in a text.
+_SIGNS = re.compile(r"[013457@$!](?:(?=[a-z])|(?<=[a-z].)|(?<!\w.)(?=[013457@$!]{0,3}(?!\w)))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,13 +69,13 @@ class InjectionGuard:
 
     def __init__(self, options: InjectionOptions) -> None:
         self._threshold = options.threshold
-        self._rules = []
-        self._marks: dict[str, list[str]] = {}
+        self._rules: list[tuple[str, float, re.Pattern[str]]] = []
+        self._marks: dict[str, list[int]] = {}
         for name, (weight, marks, pattern) in RULES.items():
             if name not in options.ignore:
-                self._rules.append((name, weight, re.compile(pattern, re.MULTILINE)))
                 for mark in marks.split():
-                    self._marks.setdefault(mark, []).append(name)
+                    self._marks.setdefault(mark, []).append(len(self._rules))
+                self._rules.append((name, weight, re.compile(pattern, re.MULTILINE)))
 
     def judge(self, text: str, start: int = 0) -> Ruling:
         """Blocked if it reads like an attack."""
@@ -92,7 +93,7 @@ class InjectionGuard:
 
     def _matches(self, text: str) -> list[tuple[str, float]]:
         read = fold(text).text.lower()
-        plain = _BLANKS.sub(" ", read) if _RUN.search(read) else read
+        plain = read if _is_even(read) else _BLANKS.sub(" ", read)
         forms = [plain] if plain == read else [read, plain]
         spelled = _SPELLED.sub(_joined, plain) if _MAY_SPELL.search(plain) else plain
         if spelled != plain:
@@ -103,12 +104,19 @@ class InjectionGuard:
         marks = list(filter(everything.__contains__, self._marks))
         if not marks:
             return []
-        wanted = {rule for mark in marks for rule in self._marks[mark]}
+        wanted = sorted({place for mark in marks for place in self._marks[mark]})
         return [
             (name, weight)
-            for name, weight, rule in self._rules
-            if name in wanted and any(rule.search(form) for form in forms)
+            for name, weight, rule in map(self._rules.__getitem__, wanted)
+            if any(rule.search(form) for form in forms)
         ]
+
+
+def _is_even(text: str) -> bool:
+    """Whether words are parted by single blanks."""
+    if text.isascii() and text.isprintable():
+        return "  " not in text
+    return not _RUN.search(text)
 
 
 def _joined(match: re.Match[str]) -> str:

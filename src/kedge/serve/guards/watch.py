@@ -6,7 +6,8 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from kedge.core.guard import Ruling, Side
 from kedge.serve.guards.open import Posted
@@ -21,8 +22,7 @@ _LONGEST = 4096  # characters of a text whose ruling is kept
 _RANK = ("passed", "masked", "failed", "blocked")
 
 
-@dataclass(slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, kw_only=True):
     """What one guard decided about one side of a request, over all its parts."""
 
     guard: str
@@ -32,32 +32,38 @@ class Decision:
     ms: float = 0.0
 
 
-@dataclass(slots=True)
-class Minutes:
+class Noted(msgspec.Struct, frozen=True):
+    """What one guard decided about one text."""
+
+    guard: str
+    decision: str = "passed"
+    found: tuple[str, ...] = ()
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """What came of a text: the last ruling (None: it passes as it is), and what each guard decided."""
+
+    notes: tuple[Noted, ...]
+    ruling: Ruling | None = None
+
+
+class Minutes(msgspec.Struct):
     """The decisions on one request of a tenant, for its trace."""
 
     tenant: str = ""
-    decisions: dict[tuple[str, Side], Decision] = field(default_factory=dict)
+    decisions: dict[tuple[str, Side], Decision] = msgspec.field(default_factory=dict)
 
-    def note(self, posted: Posted, side: Side, decision: str, ruling: Ruling, seconds: float) -> None:
+    def note(self, noted: Noted, side: Side, seconds: float) -> None:
         """Add one ruling."""
-        at = (posted.name, side)
+        at = (noted.guard, side)
         kept = self.decisions.get(at)
         if kept is None:
-            kept = self.decisions[at] = Decision(guard=posted.name, side=side)
+            kept = self.decisions[at] = Decision(guard=noted.guard, side=side)
         kept.ms += seconds * 1000
-        if decision != "passed":
-            kept.decision = max(kept.decision, decision, key=_RANK.index)
-        if ruling.found:
-            kept.found = tuple(dict.fromkeys((*kept.found, *ruling.found)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What came of a text: the last ruling, and each on the way to it."""
-
-    ruling: Ruling
-    decisions: tuple[tuple[Posted, str, Ruling], ...]
+        if noted.decision != "passed":
+            kept.decision = max(kept.decision, noted.decision, key=_RANK.index)
+        if noted.found:
+            kept.found = tuple(dict.fromkeys((*kept.found, *noted.found)))
 
 
 class Watch:
@@ -72,48 +78,58 @@ class Watch:
         self.outbound = tuple(each for each in posted if "out" in each.sides)
         self._observe = observe
         self._remembers = bool(self.inbound) and all(each.constant for each in self.inbound)
-        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._passed = {each.name: Noted(each.name) for each in posted}
+        self._clean = _Known(tuple(self._passed[each.name] for each in self.inbound))
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()  # by tenant and text
 
     def judge(self, posted: Posted, side: Side, minutes: Minutes, text: str, start: int = 0) -> Ruling:
         """One guard's ruling on `text[start:]`."""
-        began = time.perf_counter()
-        failed = False
-        try:
-            ruling = posted.guard.judge(text, start)
-        except Exception:
-            logger.exception("a guard failed", extra={"guard": posted.name, "lenient": posted.lenient})
-            failed = True
-            ruling = Ruling(text=text[start:], blocked="" if posted.lenient else "it could not be checked")
-        seconds = time.perf_counter() - began
-        decision = "failed" if failed else _decided(ruling, text, start)
-        minutes.note(posted, side, decision, ruling, seconds)
-        self._observe(posted.name, side, seconds, decision)
-        return ruling
+        return self._rule(posted, side, minutes, text, start)[0]
 
     def read(self, text: str, minutes: Minutes) -> Ruling:
         """A whole prompt past every guard on the way in."""
         at = (minutes.tenant, text)
         known = self._known.get(at)
-        if known is not None:
-            self._known.move_to_end(at)
-            for posted, decision, ruling in known.decisions:
-                minutes.note(posted, "in", decision, ruling, 0.0)
-                self._observe(posted.name, "in", 0.0, decision)
-            return known.ruling
-        decisions = []
-        ruling, failed = Ruling(text=text), False
+        if known is None:
+            return self._read_anew(text, minutes)
+        self._known.move_to_end(at)
+        for noted in known.notes:
+            minutes.note(noted, "in", 0.0)
+            self._observe(noted.guard, "in", 0.0, noted.decision)
+        return known.ruling or Ruling(text=text)
+
+    def _read_anew(self, text: str, minutes: Minutes) -> Ruling:
+        """The same for a text that was not read before."""
+        notes: list[Noted] = []
+        ruling = Ruling(text=text)
         for posted in self.inbound:
-            before = ruling.text
-            ruling = self.judge(posted, "in", minutes, before)
-            decisions.append((posted, _decided(ruling, before, 0), ruling))
-            failed = failed or minutes.decisions[posted.name, "in"].decision == "failed"
+            ruling, noted = self._rule(posted, "in", minutes, ruling.text, 0)
+            notes.append(noted)
             if ruling.blocked:
                 break
-        if self._remembers and not failed and len(text) <= _LONGEST:
-            self._known[at] = _Known(ruling, tuple(decisions))
+        if self._remembers and len(text) <= _LONGEST and all(noted.decision != "failed" for noted in notes):
+            known = _Known(tuple(notes), ruling)
+            self._known[minutes.tenant, text] = self._clean if known.notes == self._clean.notes else known
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
         return ruling
+
+    def _rule(self, posted: Posted, side: Side, minutes: Minutes, text: str, start: int) -> tuple[Ruling, Noted]:
+        """Have one guard judge; what it decides is measured, noted and counted."""
+        began = time.perf_counter()
+        try:
+            ruling = posted.guard.judge(text, start)
+            decision = _decided(ruling, text, start)
+        except Exception:
+            logger.exception("a guard failed", extra={"guard": posted.name, "lenient": posted.lenient})
+            ruling = Ruling(text=text[start:], blocked="" if posted.lenient else "it could not be checked")
+            decision = "failed"
+        seconds = time.perf_counter() - began
+        plain = decision == "passed" and not ruling.found
+        noted = self._passed[posted.name] if plain else Noted(posted.name, decision, ruling.found)
+        minutes.note(noted, side, seconds)
+        self._observe(posted.name, side, seconds, decision)
+        return ruling, noted
 
 
 def _decided(ruling: Ruling, text: str, start: int) -> str:

@@ -7,8 +7,9 @@ import importlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from kedge.core.generation import GenerationEvent, GenerationRequest
 from kedge.core.settings import CacheSettings
@@ -21,16 +22,14 @@ MEGABYTE = 1_000_000
 Embed = Callable[[str], Coroutine[Any, Any, bytes]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """A request as the cache knows it. `alike` is None where only the very same request will do."""
 
     fingerprint: bytes
     alike: Alike | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that was kept, and how it was found."""
 
     kept: Kept
@@ -68,19 +67,23 @@ class AnswerCache:
         """The answer to the very same question, if it is in memory."""
         return self.memory.get(question.fingerprint, time.time())
 
-    def find_now(self, question: Question) -> Found | None:
-        """The answer to the very same question, if it is in memory; it counts as asked only then."""
+    def find(self, question: Question) -> Found | None:
+        """The answer to the very same question, if it is in memory."""
+        self.asked += 1
         kept = self.peek(question)
         if kept is None:
             return None
-        self.asked += 1
         self.hits["exact"] += 1
         return Found(kept=kept, how="exact")
 
-    async def find(self, question: Question, embed: Embed | None = None) -> Found | None:
-        """The answer to the same question, or to one that is alike. `embed` makes vectors where the model does it."""
-        self.asked += 1
-        kept = self.peek(question) or await self._from_disk(question.fingerprint)
+    def looks_further(self, question: Question) -> bool:
+        """Whether `find_further` can find what `find` has not."""
+        return self._disk is not None or question.alike is not None
+
+    async def find_further(self, question: Question, embed: Embed | None = None) -> Found | None:
+        """The answer to the same question on disk, or to one that is alike. `embed` makes vectors where the model does
+        it."""
+        kept = await self._from_disk(question.fingerprint)
         found = Found(kept=kept, how="exact") if kept is not None else await self._near(question, embed)
         if found is not None:
             self.hits[found.how] += 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from kedge.core.generation import GenerationEvent
 
@@ -12,9 +13,9 @@ _OVERHEAD = 600  # bytes that an answer takes beside its text, at most
 _TOKEN = 300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """Answers as they are given again: one event a choice, in order. `until` as `time.time` has it."""
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """Answers as they are given again: one event a choice, in order, whatever they are called. `until` as `time.time`
+    has it."""
 
     events: tuple[GenerationEvent, ...]
     until: float
@@ -29,10 +30,10 @@ class Kept:
 
 
 def whole(events: Sequence[GenerationEvent], names: Sequence[str]) -> tuple[GenerationEvent, ...] | None:
-    """The events of finished answers, one a choice and named by its place; None if one of them has gone wrong."""
+    """The events of finished answers, one a choice and in order; None if one of them has gone wrong."""
     if len(events) == len(names) == 1:
         event = events[0]
-        return (replace(event, id="0"),) if event.finish in ("stop", "length") else None
+        return (event,) if event.finish in ("stop", "length") else None
     texts: dict[str, list[GenerationEvent]] = {name: [] for name in names}
     for event in events:
         texts[event.id].append(event)
@@ -40,7 +41,7 @@ def whole(events: Sequence[GenerationEvent], names: Sequence[str]) -> tuple[Gene
         return None
     return tuple(
         GenerationEvent(
-            id=str(place),
+            id=name,
             text="".join(event.text for event in said),
             finish=said[-1].finish,
             prompt_tokens=said[-1].prompt_tokens,
@@ -48,7 +49,7 @@ def whole(events: Sequence[GenerationEvent], names: Sequence[str]) -> tuple[Gene
             tokens=tuple(token for event in said for token in event.tokens),
             embedding=said[-1].embedding,
         )
-        for place, said in enumerate(texts.values())
+        for name, said in texts.items()
     )
 
 
