@@ -30,12 +30,12 @@ from kedge.data.duplicates import (
     PAIRS,
     SIGNATURE,
     WINDOW,
-    _band_keys,
-    _join,
-    _minima,
-    _settled,
-    _smallest,
+    band_keys,
     find_clusters,
+    join,
+    minima_of,
+    settle,
+    smallest,
 )
 from kedge.data.locate import open_array
 from kedge.data.stage import StoredRows
@@ -120,7 +120,7 @@ def _grow(
     new: NDArray[np.int64],
 ) -> NDArray[np.int64] | None:
     """The place of the head of each row's cluster; None where a part of a signature is shared by too many."""
-    roots = np.arange(len(kept), dtype=np.int64)
+    roots, apart = np.arange(len(kept), dtype=np.int64), set[tuple[int, int]]()
     stay = places >= 0
     roots[places[stay]] = places[known.heads[stay]]
     for number, keys in enumerate(_keys_of(rows, kept, new)):
@@ -128,8 +128,8 @@ def _grow(
             if pairs is None:
                 return None
             for begin in range(0, len(pairs), PAIRS):
-                _join(rows, kept, roots, pairs[begin : begin + PAIRS], options)
-    return _smallest(rows, kept, _settled(roots))
+                join(rows, kept, (roots, apart), pairs[begin : begin + PAIRS], options)
+    return smallest(rows, kept, settle(roots))
 
 
 def _pairs(
@@ -154,7 +154,7 @@ def _pairs(
 def _keys_of(rows: StoredRows, kept: NDArray[np.int64], new: NDArray[np.int64]) -> Iterator[NDArray[np.uint64]]:
     """For each band the keys of some rows."""
     column = rows.take(kept[new], [SIGNATURE]).column(SIGNATURE).combine_chunks()
-    minima = _minima(column.chunk(0) if hasattr(column, "chunk") else column)
+    minima = minima_of(column.chunk(0) if hasattr(column, "chunk") else column)
     for band in range(BANDS):
         yield band_key(minima[:, band * BAND_SIZE : (band + 1) * BAND_SIZE])
 
@@ -177,7 +177,7 @@ def _grown(
 def _sorted(rows: StoredRows, kept: NDArray[np.int64]) -> Bands:
     """The bands of all rows."""
     for first in range(0, BANDS, AT_ONCE):
-        for keys in _band_keys(rows, kept, range(first, first + AT_ONCE)):
+        for keys in band_keys(rows, kept, range(first, first + AT_ONCE)):
             order = np.argsort(keys, kind="stable")
             yield keys[order], order.astype(np.int32)
 
@@ -192,7 +192,9 @@ def _recall(memory: Path, identity: str) -> _Known | None:
     folder = memory / now.folder
     try:
         return _Known(
-            *(open_array(folder / f"{name}.npy") for name in ("ids", "contents", "heads")),
+            ids=open_array(folder / "ids.npy"),
+            contents=open_array(folder / "contents.npy"),
+            heads=open_array(folder / "heads.npy"),
             keys=tuple(open_array(folder / f"keys-{number}.npy") for number in range(BANDS)),
             places=tuple(open_array(folder / f"places-{number}.npy") for number in range(BANDS)),
         )

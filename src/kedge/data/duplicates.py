@@ -66,14 +66,14 @@ def find_clusters(rows: StoredRows, kept: NDArray[np.int64], options: DuplicateO
         return kept
     roots, apart = np.arange(len(kept), dtype=np.int64), set[tuple[int, int]]()
     for first in range(0, BANDS, AT_ONCE):
-        for keys in _band_keys(rows, kept, range(first, first + AT_ONCE)):
+        for keys in band_keys(rows, kept, range(first, first + AT_ONCE)):
             for pairs in pairs_of(keys, WINDOW):
                 if len(pairs) > PAIRS:
-                    settled = _settled(roots)
+                    settled = settle(roots)
                     pairs = pairs[settled[pairs[:, 0]] != settled[pairs[:, 1]]]
                 for begin in range(0, len(pairs), PAIRS):
-                    _join(rows, kept, (roots, apart), pairs[begin : begin + PAIRS], options)
-    return kept[_smallest(rows, kept, _settled(roots))]
+                    join(rows, kept, (roots, apart), pairs[begin : begin + PAIRS], options)
+    return kept[smallest(rows, kept, settle(roots))]
 
 
 def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.int64]:
@@ -145,27 +145,28 @@ def _similarities(texts: Sequence[str], pairs: NDArray[np.int64], options: Dupli
     return jaccard(shingle_sets(texts, options.shingle), pairs[:, 0], pairs[:, 1])
 
 
-def _band_keys(rows: StoredRows, kept: NDArray[np.int64], bands: range) -> Iterator[NDArray[np.uint64]]:
+def band_keys(rows: StoredRows, kept: NDArray[np.int64], bands: range) -> Iterator[NDArray[np.uint64]]:
     """For each of some bands a number a row that stands for its part of the signature."""
     keys = np.empty((len(bands), len(kept)), dtype=np.uint64)
     first = done = 0
     for batch in rows.scan([SIGNATURE]):
         last = int(np.searchsorted(kept, first + batch.num_rows))
         inside = kept[done:last] - first
-        minima = _minima(batch.column(SIGNATURE))[inside]
+        minima = minima_of(batch.column(SIGNATURE))[inside]
         for i, band in enumerate(bands):
             keys[i, done:last] = band_key(minima[:, band * BAND_SIZE : (band + 1) * BAND_SIZE])
         first, done = first + batch.num_rows, last
     yield from keys
 
 
-def _minima(column: pa.Array) -> NDArray[np.uint32]:
+def minima_of(column: pa.Array) -> NDArray[np.uint32]:
+    """The signatures in a column: (rows, hashes)."""
     width = 4 * HASHES
     view = memoryview(column.buffers()[1])[column.offset * width : (column.offset + len(column)) * width]
     return np.frombuffer(view, dtype="<u4").reshape(-1, HASHES)
 
 
-def _join(
+def join(
     rows: StoredRows,
     kept: NDArray[np.int64],
     known: Known,
@@ -178,7 +179,7 @@ def _join(
     if not len(ends):
         return
     signed = rows.take(kept[members], [SIGNATURE]).column(SIGNATURE).combine_chunks()
-    ends = ends[agreement(_minima(_one(signed)), ends) >= options.near - DOUBT]
+    ends = ends[agreement(minima_of(_one(signed)), ends) >= options.near - DOUBT]
     members, ends = _only(members, ends)
     for part in _portions(rows, kept[members], ends):
         some, pairs = _unknown(known, members[part])
@@ -226,7 +227,7 @@ def _root(roots: NDArray[np.int64], i: int) -> int:
     return i
 
 
-def _settled(roots: NDArray[np.int64]) -> NDArray[np.int64]:
+def settle(roots: NDArray[np.int64]) -> NDArray[np.int64]:
     """The root of every row."""
     settled = roots[roots]
     while (settled != roots).any():
@@ -235,7 +236,7 @@ def _settled(roots: NDArray[np.int64]) -> NDArray[np.int64]:
     return roots
 
 
-def _smallest(rows: StoredRows, kept: NDArray[np.int64], roots: NDArray[np.int64]) -> NDArray[np.int64]:
+def smallest(rows: StoredRows, kept: NDArray[np.int64], roots: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each row the place of the smallest id among those with its root."""
     _, group, sizes = np.unique(roots, return_inverse=True, return_counts=True)
     several = np.flatnonzero(sizes[group] > 1)

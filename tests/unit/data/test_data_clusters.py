@@ -70,7 +70,7 @@ def test_a_new_row_joins_two_clusters_without_all_being_compared(
 
 def test_nothing_new_compares_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     check(list(range(40)), tmp_path)
-    for name in ("find_clusters", "_join", "_band_keys"):
+    for name in ("find_clusters", "join", "band_keys"):
         monkeypatch.setattr(module, name, None)
     rows = make(list(range(40)))
     kept = np.arange(40, dtype=np.int64)
@@ -95,7 +95,7 @@ def test_other_options_or_a_lost_memory_cost_only_time(tmp_path: Path) -> None:
 def test_a_damaged_memory_costs_only_time(tmp_path: Path) -> None:
     for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:99])):
         check(list(range(30)), tmp_path)
-        damage(next(tmp_path.glob("*/keys.npy")))
+        damage(next(tmp_path.glob("*/keys-0.npy")))
         check(list(range(31)), tmp_path)
 
 

@@ -60,7 +60,7 @@ def _named(given: str, root: Path) -> Iterator[tuple[Path, PurePosixPath]]:
             raise NotFound(f"nothing matches {given}", address=given, hint=f"looked in {root}")
         yield from ((match, PurePosixPath(match.relative_to(root))) for match in matches)
         return
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         raise NotFound(f"no such file or folder: {given}", address=given, hint=f"looked in {root}")
     yield path, PurePosixPath(expanded) if inside else PurePosixPath()
 
