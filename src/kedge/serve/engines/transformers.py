@@ -17,7 +17,7 @@ import transformers
 from kedge.core import adapter
 from kedge.core.bundle import Bundle, Sampling
 from kedge.core.catalogue import nearest
-from kedge.core.errors import Broken, Invalid
+from kedge.core.errors import Broken, Invalid, NotFound
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
 from kedge.serve.decoding.adapters import NONE, Adapters
 from kedge.serve.decoding.admit import Admission, refusal
@@ -109,6 +109,7 @@ class TransformersEngine:
         self._obey = _schemas(tokenizer, self._tokens) if _OBEYS else None
         self._adapters = Adapters(model)
         self._voices = {"": self._voice(bundle, folder)}
+        self._described = self._facts(self._voices[""])
         self._schedule = Schedule(
             Decoder(model, self._adapters, pad=self._tokens.pad, context=self._context),
             self._tokens,
@@ -130,7 +131,7 @@ class TransformersEngine:
 
     def describe(self) -> EngineFacts:
         """What this engine is and can."""
-        return self._facts(self._voices[""])
+        return self._described
 
     def add(self, name: str, bundle: Bundle, folder: Path) -> EngineFacts:
         """Take in a bundle of the same base. `Invalid` for other flags than the first one's, or an adapter that does not
@@ -207,7 +208,9 @@ class TransformersEngine:
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[Likelihood]:
         """The likelihood of each completion after its input, by the first bundle; the tokens of the two are told apart,
         and no end token is counted. `Invalid` if a pair is longer than the context."""
-        voice = self._voices[""]
+        voice = self._voices.get("")
+        if voice is None:
+            raise NotFound("this bundle is not served here any more")
         asked = [GenerationRequest(id="", sampling=Sampling(), input=given) for given, _ in pairs]
         prompts = self._tokens.encode([voice.renderer.render(request).text for request in asked])
         completions = self._tokens.encode([completion for _, completion in pairs], special=False)
