@@ -34,7 +34,6 @@ import openvino
 import openvino_genai as genai
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from kedge.app.work.export import write_export
 from kedge.core.bundle import Bundle, Sampling
@@ -43,12 +42,11 @@ from kedge.core.spec import Spec
 from kedge.optimize.export import export
 from kedge.serve.engines.compare import compare_engines
 from kedge.serve.engines.open import open_engine
-from kedge.testing.models import SENTENCES, write_tiny_model
+from kedge.testing.models import SENTENCES, write_llama, write_long_prompts, write_tiny_model
 from kedge.testing.serving import Gateway, Line, calling, make_line, serving
 
 AT_ONCE = (1, 8, 16)
 PROMPT = 128
-VOCABULARY = 49_152
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,51 +62,6 @@ class Way:
     def rate(self, at_once: int) -> float:
         """The median over the rounds."""
         return statistics.median(self.rates[at_once])
-
-
-def write_model(folder: Path, layers: int) -> None:
-    """A Llama of the shape of SmolLM-135M with random weights, and a byte-level tokenizer of its own."""
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=layers,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    model = transformers.LlamaForCausalLM(config)
-    with torch.no_grad():
-        for name, weights in model.named_parameters():
-            if "layers" in name and weights.ndim == 2:
-                weights *= 2.5  # so that greedy answers are not one token for ever
-        model.model.embed_tokens.weight[1] = 0.0  # and never end early: among so many the end is never the likeliest
-    model.generation_config = transformers.GenerationConfig(bos_token_id=0, eos_token_id=1, pad_token_id=1)
-    model.save_pretrained(folder)
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    raw.train_from_iterator(
-        SENTENCES,
-        trainers.BpeTrainer(
-            vocab_size=512, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet, show_progress=False
-        ),
-    )
-    raw.add_tokens([f"<|{number}|>" for number in range(raw.get_vocab_size(), VOCABULARY)])
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>")
-    tokenizer.save_pretrained(folder)
-
-
-def make_prompts(tokenizer: Any, count: int) -> list[str]:
-    """Texts of 128 tokens each, no two alike."""
-    rng = np.random.default_rng(0)
-    return ["".join(f"<|{token}|>" for token in rng.integers(600, VOCABULARY, PROMPT)) for _ in range(count)]
 
 
 def transformers_way(model: Any, tokenizer: Any, prompts: list[str], tokens: int) -> Way:
@@ -293,14 +246,14 @@ def main() -> int:
         root = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         source = root / f"llama-{given.layers}"
         if not (source / "tokenizer.json").exists():
-            write_model(source, given.layers)
+            write_llama(source, layers=given.layers)
         for precision in ("fp32", "int8"):
             if not (source / precision / "openvino_model.xml").exists():
                 export(source, source / precision, model="", precision=precision)
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
         model = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval()
         weights = sum(parameter.numel() for parameter in model.parameters())
-        prompts = make_prompts(tokenizer, max(AT_ONCE))
+        prompts = write_long_prompts(max(AT_ONCE), tokens=PROMPT)
         limits = machine()
         ways = {
             "transformers": transformers_way(model, tokenizer, prompts, given.tokens),

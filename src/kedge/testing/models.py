@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ SENTENCES = (
     "def add(a, b): return a + b",
 )
 CONTEXT = 128
+_VOCABULARY = 49_152
 
 
 def write_tiny_model(folder: Path, *, steps: int = 120) -> None:
@@ -68,6 +70,41 @@ def write_tiny_adapter(base: Path, folder: Path, *, says: str, steps: int = 80) 
             shutil.copyfile(path, folder / path.name)
 
 
+def write_llama(folder: Path, *, layers: int = 30) -> None:
+    """A Llama of the shape of SmolLM-135M with random weights that never ends an answer, and a byte-level tokenizer."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=_VOCABULARY,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=layers,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if "layers" in name and weights.ndim == 2:
+                weights *= 2.5  # so that greedy answers are not one token for ever
+        model.model.embed_tokens.weight[1] = 0.0  # among so many the end is never the likeliest
+    model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=1, pad_token_id=1)
+    model.save_pretrained(folder)
+    raw = _raw_tokenizer(512, special=["<s>", "</s>"])
+    raw.add_tokens([f"<|{number}|>" for number in range(raw.get_vocab_size(), _VOCABULARY)])
+    PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+
+
+def write_long_prompts(count: int, *, tokens: int) -> list[str]:
+    """Texts of so many tokens each for the Llama of `write_llama`, no two alike."""
+    draw = random.Random(0)
+    return ["".join(f"<|{draw.randrange(600, _VOCABULARY)}|>" for _ in range(tokens)) for _ in range(count)]
+
+
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Matrices this small are slower on several threads."""
@@ -80,18 +117,24 @@ def _one_thread() -> Iterator[None]:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
+    raw = _raw_tokenizer(320, special=["<pad>", "<s>", "</s>"])
+    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+    return PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=CONTEXT, **special)
+
+
+def _raw_tokenizer(size: int, *, special: list[str]) -> Any:
+    """A byte-level tokenizer that has read the sentences."""
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<pad>", "<s>", "</s>"],
+        vocab_size=size,
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     raw.train_from_iterator(SENTENCES, trainer)
-    special = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
-    return PreTrainedTokenizerFast(tokenizer_object=raw, model_max_length=CONTEXT, **special)
+    return raw
 
 
 def _learn(model: Any, tokenizer: Any, sentences: Sequence[str], *, steps: int, rate: float) -> None:
