@@ -96,7 +96,8 @@ def write_llama(folder: Path, *, layers: int = 30) -> None:
     model.save_pretrained(folder)
     raw = _raw_tokenizer(512, special=["<s>", "</s>"])
     raw.add_tokens([f"<|{number}|>" for number in range(raw.get_vocab_size(), _VOCABULARY)])
-    PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    special = {"bos_token": "<s>", "eos_token": "</s>"}
+    PreTrainedTokenizerFast(tokenizer_object=raw, **special).save_pretrained(folder)
 
 
 def write_long_prompts(count: int, *, tokens: int) -> list[str]:
