@@ -96,9 +96,8 @@ class Worker:
                 self._score(engine, command)
             case Open():
                 self._open(engine, command)
-            case Shut(name=name):
-                if "adapters" in engine.describe().can:
-                    cast(SharedEngine, engine).remove("" if name == self._first else name)
+            case Shut():
+                self._shut(engine, command)
 
     def _open(self, engine: Engine, command: Open) -> None:
         """One bundle more beside the first."""
@@ -110,6 +109,13 @@ class Worker:
             self._send(trouble_of(error, command.name))
         else:
             self._send(Ready(name=command.name, facts=facts))
+
+    def _shut(self, engine: Engine, command: Shut) -> None:
+        if "adapters" in engine.describe().can:
+            first = command.name == self._first
+            cast(SharedEngine, engine).remove("" if first else command.name)
+            if first:
+                self._first = ""  # should it come again, it is one beside others
 
     def _score(self, engine: Engine, command: Score) -> None:
         try:

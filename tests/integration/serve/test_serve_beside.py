@@ -99,6 +99,8 @@ def test_swapping_one_adapter_restarts_nothing_and_fails_nobody(folders: dict[st
             assert set(await asked) == {SAID["b"]}
             await engines.pop("a").close()  # the one that the process was started with
             assert await ask(engines["b"], "last") == SAID["b"]
+            _, engines["a"] = await made.launch("a")
+            assert await ask(engines["a"], "again") == SAID["a"]
             assert engines["b"].pids == [pid]
 
     asyncio.run(main())
