@@ -39,6 +39,7 @@ from kedge.testing.serving import Caller, Gateway, Got, Line, calling, make_line
 CALLERS = 16
 WORDS = "word " * 20
 SHORT = "one two"
+PAUSE = 0.02  # of each caller while bundles are swapped: engines that start need some of the cores
 
 
 def echo(line: Line, name: str, *, delay: float = 0.005) -> ModelVersion:
@@ -48,7 +49,7 @@ def echo(line: Line, name: str, *, delay: float = 0.005) -> ModelVersion:
 
 
 @asynccontextmanager
-async def load(caller: Caller, got: list[Got], prompt: str = WORDS) -> AsyncIterator[None]:
+async def load(caller: Caller, got: list[Got], prompt: str = WORDS, *, pause: float = 0.0) -> AsyncIterator[None]:
     """Callers that ask one after another, half of them in streams, until the end of the block."""
     over = asyncio.Event()
 
@@ -56,6 +57,7 @@ async def load(caller: Caller, got: list[Got], prompt: str = WORDS) -> AsyncIter
         ask = caller.ask if number % 2 else caller.whole
         while not over.is_set():
             got.append(await ask(prompt, tokens=64))
+            await asyncio.sleep(pause)
 
     tasks = [asyncio.create_task(loop(number)) for number in range(CALLERS)]
     try:
@@ -157,7 +159,7 @@ async def swap(
     got: list[Got] = []
     took: list[float] = []
     with serving(line) as gateway:
-        async with calling(line, gateway.url) as caller, load(caller, got, prompt):
+        async with calling(line, gateway.url) as caller, load(caller, got, prompt, pause=PAUSE):
             over = time.perf_counter() + seconds
             while len(took) < swaps and time.perf_counter() < over:
                 voice = voices[(len(took) + 1) % len(voices)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,7 @@ class Shared:
     def __init__(self, make: Callable[[Bundle, Path, Start], Pool]) -> None:
         self._make = make
         self._parts: dict[str, Part] = {}
+        self._holders: Counter[str] = Counter()
         self._facts: dict[str, EngineFacts] = {}
         self._links: list[Link] = []
         self._pool: Pool | None = None
@@ -64,21 +66,29 @@ class Shared:
         async with self._lock:
             if self._pool is not None and "adapters" not in self._pool.facts.can:
                 raise Alone("the engine serves one adapter at a time", address=part.digest)
-            self._parts[part.digest] = part
-            try:
-                await (self._begin(part) if self._pool is None else self._join(part))
-            except BaseException:
-                self._forget(part.digest)
-                raise
+            if part.digest not in self._parts:
+                await self._load(part)
+            self._holders[part.digest] += 1
         return Beside(self, part.digest)
 
     async def remove(self, digest: str) -> None:
-        """Let a bundle go, and with the last one the engines."""
+        """Let a bundle go once all who added it have, and with the last one the engines."""
         async with self._lock:
+            self._holders[digest] -= 1
+            if self._holders[digest] > 0:  # it was released again while its last answers were made
+                return
             self._forget(digest)
             if not self._parts and self._pool is not None:
                 pool, self._pool = self._pool, None
                 await pool.close()
+
+    async def _load(self, part: Part) -> None:
+        self._parts[part.digest] = part
+        try:
+            await (self._begin(part) if self._pool is None else self._join(part))
+        except BaseException:
+            self._forget(part.digest)
+            raise
 
     async def _begin(self, part: Part) -> None:
         pool = self._make(part.bundle, part.folder, self._start)
@@ -108,6 +118,7 @@ class Shared:
 
     def _forget(self, digest: str) -> None:
         self._parts.pop(digest, None)
+        self._holders.pop(digest, None)
         self._facts.pop(digest, None)
         for link in self._up():
             link.shut(digest)

@@ -100,7 +100,10 @@ def test_swapping_one_adapter_restarts_nothing_and_fails_nobody(folders: dict[st
             await engines.pop("a").close()  # the one that the process was started with
             assert await ask(engines["b"], "last") == SAID["b"]
             _, engines["a"] = await made.launch("a")
-            assert await ask(engines["a"], "again") == SAID["a"]
+            _, once_more = await made.launch("a")
+            await engines.pop("a").close()  # and meanwhile it was released again
+            assert await ask(once_more, "again") == SAID["a"]
+            await once_more.close()
             assert engines["b"].pids == [pid]
 
     asyncio.run(main())
