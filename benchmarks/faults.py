@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -78,10 +79,9 @@ def kinds(got: Sequence[Got]) -> dict[str, int]:
 
 
 def _code(error: str) -> str:
-    try:
-        return str(json.loads(error)["error"]["code"])
-    except (ValueError, KeyError, TypeError):
-        return error[:80] or "ended early"
+    """The code in an error's body, or in what a stream said of it."""
+    named = re.search(r"""['"]code['"]: ?['"](\w+)""", error)
+    return named[1] if named else error[:80] or "ended early"
 
 
 async def kill(folder: Path, kills: int) -> dict[str, Any]:
