@@ -18,6 +18,7 @@ from kedge.core.ports import TraceSink
 from kedge.core.release import Endpoint
 from kedge.core.settings import EndpointSettings
 from kedge.govern.keys import hash_key
+from kedge.registry.bundle import base_of
 from kedge.serve.gateway.parts import Gateway, assemble
 from kedge.serve.gateway.ports import GatewayOptions, Ports
 from kedge.serve.gateway.routing import Running
@@ -67,6 +68,7 @@ def _gateway(project: Project, endpoint: Endpoint, folder: Path, sink: TraceSink
     launcher = Launcher(
         unpack=lambda digest: unpack(project, digest, folder),
         settings=serving.replicas,
+        base=lambda digest: base_of(project.blobs, digest),
         secret=lambda reference: resolve_secret(reference, root=project.root),
     )
 

@@ -40,7 +40,8 @@ class GenerationRequest:
     the request has the `embedding` of the prompt.
 
     `whole` says that nobody reads the answer before its end, so that an engine may give it in one piece; it changes
-    nothing of the answer.
+    nothing of the answer. `bundle` is the name under which an engine that serves several took in the one that is to
+    answer ("": the one that it was opened with).
     """
 
     id: str
@@ -57,6 +58,7 @@ class GenerationRequest:
     penalties: Penalties | None = None
     embed: bool = False
     whole: bool = False
+    bundle: str = ""
 
     @property
     def plain(self) -> bool:
@@ -65,7 +67,7 @@ class GenerationRequest:
             self.tokens is None
             and self.logprobs is None
             and self.penalties is None
-            and not (self.echo or self.schema or self.tools or self.embed)
+            and not (self.echo or self.schema or self.tools or self.embed or self.bundle)
         )
 
     @property
@@ -81,6 +83,7 @@ class GenerationRequest:
             "tools": bool(self.tools),
             "penalties": self.penalties is not None,
             "embed": self.embed,
+            "adapters": bool(self.bundle),
         }
         return frozenset(word for word, needed in asked.items() if needed)
 
@@ -122,7 +125,7 @@ class EngineFacts:
     """What an engine says of itself. `context` is the longest prompt and answer together, in tokens (0: unknown).
 
     `can` names what it does beyond plain text, of `tokens`, `logprobs`, `echo`, `schema`, `tools`, `penalties`, `embed`,
-    `score`, `adapters`.
+    `score`, and `adapters`: it is a `SharedEngine`.
     """
 
     name: str

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from kedge.core.bundle import Bundle
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood
 from kedge.core.trace import Feedback, Trace
 
@@ -85,6 +86,22 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free memory; the engine is not used afterwards."""
+        ...
+
+
+class SharedEngine(Engine, Protocol):
+    """An engine that says `adapters`: it serves bundles whose models are adapters of one base beside the one it was
+    opened with, in joint batches, and each answers as it would alone."""
+
+    def add(self, name: str, bundle: Bundle, folder: Path) -> EngineFacts:
+        """Take in a bundle, which has all but its adapter in common with the first; what the engine can for it.
+
+        `Invalid` if its adapter does not fit; then nothing has changed. What is under way goes on.
+        """
+        ...
+
+    def remove(self, name: str) -> None:
+        """Let a bundle go ("" is the first); its requests end with finish `cancelled`. Unknown names are ignored."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import openvino
 import torch
 import transformers
 
+from kedge.core import adapter
 from kedge.core.errors import Broken, Invalid
 from kedge.core.ports import Progress, Silent
 from kedge.optimize.quantize import Quantised, quantise
@@ -33,7 +35,8 @@ def export(
 ) -> Exported:
     """Write the model in the folder `source` (vetted, in Hugging Face layout) to the folder `target`.
 
-    bf16 keeps float32 in the file and computes in bfloat16; int8 rounds the weights. `Invalid` for a model that cannot be
+    An adapter beside the model is merged into it. bf16 keeps float32 in the file and computes in bfloat16; int8 rounds the
+    weights. `Invalid` for a model that cannot be
     exported; `Broken` if weights are missing.
     """
     told = progress or Silent()
@@ -66,6 +69,8 @@ def _load(source: Path) -> Any:
     )
     if loading["missing_keys"] or loading["mismatched_keys"]:
         raise Broken("the weights are not complete", address=str(source))
+    if (source / adapter.FOLDER).exists():
+        model = importlib.import_module("kedge.optimize.merge").merge(model, source / adapter.FOLDER)
     return model.eval()
 
 

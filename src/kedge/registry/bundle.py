@@ -7,9 +7,11 @@ from typing import Any
 
 import msgspec
 
+from kedge.core.adapter import is_adapter
 from kedge.core.artifact import Artifact, ArtifactKind, Blob
 from kedge.core.bundle import Bundle
 from kedge.core.errors import Broken, Invalid
+from kedge.core.hashing import digest_of
 from kedge.core.manifest import read_config, read_manifest, write_artifact
 from kedge.core.ports import BlobStore
 
@@ -37,6 +39,16 @@ def read_export(blobs: BlobStore, digest: str) -> Mapping[str, Any] | None:
     """What an export says of itself: `model` and `precision`; None for an artifact that is none."""
     found: Mapping[str, Any] | None = read_config(blobs, digest).get("kedge", {}).get("export")
     return found
+
+
+def base_of(blobs: BlobStore, digest: str) -> str:
+    """What bundles have in common whose models are adapters of one base: their engine, and all their files but the
+    adapter's. "" for a bundle whose model has no adapter beside it."""
+    layers = read_manifest(blobs, digest).layers
+    base = [[layer.title, layer.digest] for layer in layers if not is_adapter(layer.title)]
+    if len(base) == len(layers):
+        return ""
+    return digest_of([msgspec.to_builtins(read_bundle(blobs, digest).engine), base])
 
 
 def _layers(blobs: BlobStore, digest: str) -> tuple[Blob, ...]:

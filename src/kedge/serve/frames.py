@@ -26,10 +26,17 @@ LONGEST = 256 * 2**20
 
 
 class Open(msgspec.Struct, frozen=True, tag="open"):
-    """Load this bundle; the first command, and only once."""
+    """Load this bundle, under this name; the first command. Further ones want an engine that serves several."""
 
+    name: str
     bundle: Bundle
     folder: str
+
+
+class Shut(msgspec.Struct, frozen=True, tag="shut"):
+    """Let go of the bundle of this name."""
+
+    name: str
 
 
 class Submit(msgspec.Struct, frozen=True, tag="submit"):
@@ -52,8 +59,9 @@ class Score(msgspec.Struct, frozen=True, tag="score"):
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):
-    """The bundle is loaded."""
+    """The bundle of this name is loaded."""
 
+    name: str
     facts: EngineFacts
 
 
@@ -71,7 +79,7 @@ class Scores(msgspec.Struct, frozen=True, tag="scores"):
 
 
 class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
-    """An error of the tree: of a `Score` by its id, or ("") of loading the bundle."""
+    """An error of the tree: of a `Score` by its id, or of an `Open` by its name."""
 
     id: str
     code: str
@@ -84,12 +92,12 @@ class Trouble(msgspec.Struct, frozen=True, tag="trouble"):
         return kind(self.message, hint=self.hint)
 
 
-def trouble_of(error: KedgeError, id: str = "") -> Trouble:
+def trouble_of(error: KedgeError, id: str) -> Trouble:
     """An error as a frame."""
     return Trouble(id=id, code=error.code, message=error.message, hint=error.hint)
 
 
-Command = Open | Submit | Cancel | Score
+Command = Open | Shut | Submit | Cancel | Score
 Report = Ready | Events | Scores | Trouble
 
 _KINDS: dict[str, type[KedgeError]] = {

@@ -26,6 +26,7 @@ from kedge.serve.frames import (
     Ready,
     Score,
     Scores,
+    Shut,
     Submit,
     Trouble,
     decode_report,
@@ -43,10 +44,11 @@ class Link(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.facts = EngineFacts(name="")
+        self.bundles: dict[str, EngineFacts] = {}  # those it has loaded, by the names they were given
         self.ended = asyncio.Event()
         self.last_words: deque[str] = deque(maxlen=_KEPT_LINES)
         self.process: asyncio.subprocess.Process | None = None
-        self._ready: asyncio.Future[EngineFacts] = asyncio.get_running_loop().create_future()
+        self._opening: dict[str, asyncio.Future[EngineFacts]] = {}
         self._frames = Frames()
         self._answering: dict[str, Answering] = {}
         self._scoring: dict[str, asyncio.Future[list[Likelihood]]] = {}
@@ -100,16 +102,28 @@ class Link(asyncio.Protocol):
         finally:
             self._scoring.pop(id, None)
 
-    async def opened(self, bundle: Bundle, folder: Path) -> None:
-        """Have the process load a bundle, and wait until it has. Raises why it cannot."""
-        self._send(Open(bundle=bundle, folder=str(folder)))
+    async def open(self, bundle: Bundle, folder: Path, *, name: str = "") -> None:
+        """Have the process load a bundle, and wait until it has. Raises why it cannot. Only an engine that says `adapters`
+        takes more than one."""
+        self._check()
+        opening = self._opening[name] = asyncio.get_running_loop().create_future()
+        self._send(Open(name=name, bundle=bundle, folder=str(folder)))
         try:
-            self.facts = await self._ready
+            facts = self.bundles[name] = await opening
         except Unavailable as error:
             if error is not self._death:
                 raise
             said = await self.epitaph()
             raise Unavailable(f"the engine died while loading: {said}", hint="its last words are in the log") from error
+        finally:
+            self._opening.pop(name, None)
+        if not self.facts.name:
+            self.facts = facts
+
+    def shut(self, name: str) -> None:
+        """Have the process let go of a bundle."""
+        if self.bundles.pop(name, None) is not None:
+            self._send(Shut(name=name))
 
     async def epitaph(self) -> str:
         """How the process ended, once it has: its last line and its exit code."""
@@ -164,14 +178,15 @@ class Link(asyncio.Protocol):
                             answering.put(event)
                             if event.finish:
                                 del self._answering[event.id]
-                case Ready(facts=facts):
-                    if not self._ready.done():  # nobody may be waiting any more
-                        self._ready.set_result(facts)
+                case Ready(name=name, facts=facts):
+                    opening = self._opening.get(name)
+                    if opening is not None and not opening.done():  # nobody may be waiting any more
+                        opening.set_result(facts)
                 case Scores(id=id, likelihoods=likelihoods):
                     if id in self._scoring:
                         self._scoring[id].set_result(likelihoods)
                 case Trouble(id=id):
-                    waiter = self._scoring.get(id) if id else self._ready
+                    waiter = self._opening.get(id) or self._scoring.get(id)
                     if waiter is not None and not waiter.done():
                         waiter.set_exception(report.error())
 
@@ -190,9 +205,11 @@ class Link(asyncio.Protocol):
             if not scored.done():
                 scored.set_exception(error)
         self._scoring.clear()
-        if not self._ready.done():
-            self._ready.set_exception(error)
-            self._ready.exception()  # nobody may be waiting for it any more
+        for opening in self._opening.values():
+            if not opening.done():
+                opening.set_exception(error)
+                opening.exception()  # nobody may be waiting for it any more
+        self._opening.clear()
 
     def _check(self) -> None:
         if self._transport is None:
@@ -219,15 +236,16 @@ class Link(asyncio.Protocol):
             self.last_words.append(line.decode(errors="replace").rstrip())
 
 
-async def start_engine(bundle: Bundle, folder: Path, *, seconds: float) -> Link:
-    """Start a process with the engine of a bundle whose files lie in `folder`; it is loaded when this returns.
+async def start_engine(bundle: Bundle, folder: Path, *, seconds: float, name: str = "") -> Link:
+    """Start a process with the engine of a bundle whose files lie in `folder`; it is loaded when this returns. `name` is
+    what requests to it call the bundle.
 
     Raises what the engine raised; `Unavailable` with its last words if it died, or took longer than `seconds`.
     """
     link = Link()
     try:
         await _connect(link)
-        await asyncio.wait_for(link.opened(bundle, folder), seconds)
+        await asyncio.wait_for(link.open(bundle, folder, name=name), seconds)
     except TimeoutError as error:
         await link.close()
         raise Unavailable(f"the engine did not load within {seconds:g} seconds", hint="give it more time") from error

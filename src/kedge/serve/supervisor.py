@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -168,7 +168,7 @@ class Supervisor:
     async def _bring_up(self) -> None:
         link = await self._start(self._bundle, self._folder, seconds=self._patience.start)
         try:
-            await _warm(link)
+            await finish(link.ask([warm_up()]))
         except BaseException:
             await link.close()
             raise
@@ -239,8 +239,12 @@ class Supervisor:
         return True
 
 
-async def _warm(link: Process) -> None:
-    """Have it answer once, so that the first caller does not pay for what is done lazily."""
-    answering = link.ask([_WARM_UP])
+def warm_up(bundle: str = "") -> GenerationRequest:
+    """What an engine is asked first, so that the first caller does not pay for what is done lazily."""
+    return replace(_WARM_UP, id=f"warm-up {bundle}", bundle=bundle)
+
+
+async def finish(answering: Answering) -> None:
+    """Wait for the end of an answer that nobody reads."""
     while await answering.next():
         pass

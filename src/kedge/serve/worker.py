@@ -13,12 +13,14 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from kedge.core.errors import Invalid, KedgeError
-from kedge.core.ports import Engine
+from kedge.core.ports import Engine, SharedEngine
 from kedge.serve.engines.open import open_engine
 from kedge.serve.frames import (
     Cancel,
@@ -30,6 +32,7 @@ from kedge.serve.frames import (
     Report,
     Score,
     Scores,
+    Shut,
     Submit,
     decode_command,
     encode,
@@ -47,6 +50,7 @@ class Worker:
         self._channel = channel
         self._commands: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._unfinished: set[str] = set()
+        self._first = ""  # the name of the bundle that the engine was opened with, and itself calls ""
 
     def run(self) -> int:
         """Serve until the gateway is gone; the exit code."""
@@ -57,9 +61,10 @@ class Worker:
         try:
             engine = open_engine(first.bundle, Path(first.folder))
         except KedgeError as error:
-            self._send(trouble_of(error))
+            self._send(trouble_of(error, first.name))
             return error.exit_code
-        self._send(Ready(facts=engine.describe()))
+        self._first = first.name
+        self._send(Ready(name=first.name, facts=engine.describe()))
         self._drive(engine)
         engine.close()
         return 0
@@ -82,14 +87,35 @@ class Worker:
             case Submit(requests=requests):
                 for request in requests:
                     self._unfinished.add(request.id)
-                    engine.submit(request)
+                    named = bool(request.bundle) and request.bundle == self._first
+                    engine.submit(replace(request, bundle="") if named else request)
             case Cancel(ids=ids):
                 for unfinished in self._unfinished.intersection(ids):
                     engine.cancel(unfinished)
             case Score():
                 self._score(engine, command)
             case Open():
-                raise Invalid("an engine process opens one bundle only")
+                self._open(engine, command)
+            case Shut():
+                self._shut(engine, command)
+
+    def _open(self, engine: Engine, command: Open) -> None:
+        """One bundle more beside the first."""
+        try:
+            if "adapters" not in engine.describe().can:
+                raise Invalid("this engine serves one bundle only")
+            facts = cast(SharedEngine, engine).add(command.name, command.bundle, Path(command.folder))
+        except KedgeError as error:
+            self._send(trouble_of(error, command.name))
+        else:
+            self._send(Ready(name=command.name, facts=facts))
+
+    def _shut(self, engine: Engine, command: Shut) -> None:
+        if "adapters" in engine.describe().can:
+            first = command.name == self._first
+            cast(SharedEngine, engine).remove("" if first else command.name)
+            if first:
+                self._first = ""  # should it come again, it is one beside others
 
     def _score(self, engine: Engine, command: Score) -> None:
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kedge.core.bundle import Bundle, Sampling
 from kedge.core.generation import EngineFacts, GenerationEvent, GenerationRequest, Likelihood, Penalties, TokenChoice
-from kedge.core.ports import Engine
+from kedge.core.ports import Engine, SharedEngine
 
 CONTEXT = 512
 CAN = ("echo", "embed", "logprobs", "score", "tokens", "tools")
@@ -210,6 +210,9 @@ def text_of(events: Sequence[GenerationEvent]) -> str:
     return "".join(event.text for event in events)
 
 
+Parts = Sequence[tuple[Bundle, Path]]
+
+
 class EngineSuite:
     """What holds for every engine. Subclass it with a fixture `engine`: fresh, and with more than two words to say on
     `PROMPT` when it is greedy."""
@@ -314,6 +317,7 @@ class EngineSuite:
             "tools": replace(self.ask("tools"), prompt=None, messages=[{"role": "user", "content": "x"}], tools=[{}]),
             "penalties": replace(self.ask("penalties"), penalties=Penalties(frequency=1.0)),
             "embed": replace(self.ask("embed"), embed=True),
+            "adapters": replace(self.ask("adapters"), bundle="another"),
         }
         cannot = [asked[word] for word in asked.keys() - set(engine.describe().can)]
         for events in finish_all(engine, *cannot).values():
@@ -373,3 +377,103 @@ class EngineSuite:
             assert score.tokens == alone.tokens > 0
             assert abs(score.logprob - alone.logprob) < 1e-3
             assert score.logprob <= 1e-6
+
+
+class SharedEngineSuite:
+    """What holds for every engine that says `adapters`. Subclass it with a fixture `parts`: three bundles of one base, each
+    with its folder, that answer `PROMPT` greedily each in its own way, with more than four tokens; and with `open`."""
+
+    PROMPT = "one two"
+
+    def open(self, bundle: Bundle, folder: Path) -> SharedEngine:
+        """The engine, opened with one bundle."""
+        raise NotImplementedError
+
+    def together(self, parts: Parts) -> SharedEngine:
+        """An engine with the first bundle, and the others beside it as `b` and `c`."""
+        engine = self.open(*parts[0])
+        engine.add("b", *parts[1])
+        engine.add("c", *parts[2])
+        return engine
+
+    def alone(self, parts: Parts) -> list[str]:
+        """What each answers in an engine of its own."""
+        return [text_of(finish_all(self.open(*part), self.ask("a"))["a"]) for part in parts]
+
+    def ask(self, id: str, bundle: str = "") -> GenerationRequest:
+        """A greedy request to one of the bundles."""
+        return GenerationRequest(id=id, prompt=self.PROMPT, sampling=Sampling(max_tokens=24), bundle=bundle)
+
+    def test_it_says_so_for_every_bundle(self, parts: Parts) -> None:
+        """For the first and for those it takes in."""
+        engine = self.open(*parts[0])
+        assert "adapters" in engine.describe().can
+        assert "adapters" in engine.add("b", *parts[1]).can
+
+    def test_each_bundle_answers_in_one_batch_as_alone(self, parts: Parts) -> None:
+        """Token for token."""
+        engine, alone = self.together(parts), self.alone(parts)
+        asked = [self.ask(f"{name}{i}", name) for i in range(3) for name in ("", "b", "c")]
+        got = finish_all(engine, *asked)
+        assert len(set(alone)) == 3
+        assert [text_of(got[request.id]) for request in asked] == alone * 3
+
+    def test_whoever_joins_later_answers_as_alone(self, parts: Parts) -> None:
+        """What was read through one adapter is never used for another."""
+        engine, alone = self.together(parts), self.alone(parts)
+        events = []
+        for name in ("", "b", "c"):
+            engine.submit(self.ask(f"early {name}", name))
+            events += engine.step() + engine.step()
+        late = [self.ask(f"late {name}", name) for name in ("c", "", "b")]
+        said = _texts(events + _rest(engine, *late, ended=6 - sum(bool(event.finish) for event in events)))
+        assert [said[f"early {name}"] for name in ("", "b", "c")] == alone
+        assert [said[f"late {name}"] for name in ("", "b", "c")] == alone
+
+    def test_a_bundle_it_does_not_have_is_not_found(self, parts: Parts) -> None:
+        """And never answered by another."""
+        (last,) = finish_all(self.together(parts), self.ask("x", "unheard of"))["x"]
+        assert (last.text, last.finish, last.error_code) == ("", "error", "not_found")
+
+    def test_coming_and_going_changes_nothing_for_the_others(self, parts: Parts) -> None:
+        """While they answer."""
+        engine, alone = self.together(parts), self.alone(parts)
+        engine.submit(self.ask("b", "b"))
+        events = engine.step()
+        engine.remove("c")
+        engine.remove("never heard of")
+        events += engine.step()
+        engine.add("d", *parts[2])
+        said = _texts(events + _rest(engine, self.ask("d", "d"), ended=2))
+        assert (said["b"], said["d"]) == (alone[1], alone[2])
+
+    def test_one_that_is_let_go_ends_its_requests(self, parts: Parts) -> None:
+        """As cancelled, with the next step; from then on it is not found, and the others answer."""
+        engine, alone = self.together(parts), self.alone(parts)
+        engine.submit(self.ask("gone"))
+        engine.submit(self.ask("stays", "b"))
+        events = engine.step()
+        engine.remove("")
+        events += _rest(engine, self.ask("late"), ended=2)
+        ends = {event.id: event for event in events if event.finish}
+        assert ends["gone"].finish == "cancelled"
+        assert ends["late"].error_code == "not_found"
+        assert _texts(events + _rest(engine, ended=1))["stays"] == alone[1]
+
+
+def _rest(engine: Engine, *requests: GenerationRequest, ended: int) -> list[GenerationEvent]:
+    """Submit requests, and step until so many of all that are under way have ended."""
+    for request in requests:
+        engine.submit(request)
+    events: list[GenerationEvent] = []
+    for _ in range(10_000):
+        if sum(bool(event.finish) for event in events) >= ended:
+            return events
+        events += engine.step()
+    raise AssertionError(f"{ended} should have ended, and did not")
+
+
+def _texts(events: Sequence[GenerationEvent]) -> dict[str, str]:
+    """The answers that events of several requests make."""
+    asked = {event.id for event in events}
+    return {each: text_of([event for event in events if event.id == each]) for each in asked}

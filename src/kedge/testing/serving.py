@@ -20,6 +20,7 @@ from pyreqwest.exceptions import PyreqwestError
 
 from kedge.app import keys, models
 from kedge.app.project import Project, open_project
+from kedge.core import adapter
 from kedge.core.access import Scope
 from kedge.core.artifact import Artifact, ArtifactKind
 from kedge.core.bundle import Bundle
@@ -50,8 +51,9 @@ class Line:
         return models.register(project, MODEL, artifact.digest)
 
     def store(self, folder: Path) -> Artifact:
-        """A model's folder as an artifact."""
-        files = {path.name: path for path in folder.iterdir() if path.is_file()}
+        """A model's folder as an artifact, with its adapter if it has one beside it."""
+        found = [*folder.iterdir(), *(folder / adapter.FOLDER).glob("*")]
+        files = {path.relative_to(folder).as_posix(): path for path in found if path.is_file()}
         return write_artifact(self.project.blobs, ArtifactKind.MODEL, {}, files)
 
     def promote(self, version: ModelVersion) -> None:

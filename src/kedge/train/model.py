@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 
+from kedge.core import adapter
 from kedge.core.errors import Broken, Invalid
 from kedge.train.types import Shape, TrainOptions
 
@@ -51,6 +52,12 @@ def _from_shape(shape: Shape, tokenizer: Any, attention: str) -> Any:
 
 
 def _from_base(base: Path, options: TrainOptions, attention: str) -> Any:
+    if (base / adapter.FOLDER).exists():
+        raise Invalid(
+            "the base model has an adapter beside it, which training would leave out",
+            address=str(base),
+            hint="train that model again with lora.merge = true, or start from its base",
+        )
     model, loading = transformers.AutoModelForCausalLM.from_pretrained(
         base,
         dtype=torch.float32,

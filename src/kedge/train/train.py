@@ -63,8 +63,10 @@ def train(request: TrainRequest, reports: Reports) -> TrainResult:
     reports.progress.note(precision=name_of(precision), trained_parameters=trained, resumed_from=resumed)
     logger.info("training", extra={"precision": name_of(precision), "parameters": trained, "resumed_from": resumed})
     loop.run(reports)
-    finished = method.finish(model).to(kept_dtype(request.base))
-    folder = _save(finished, request)
+    folder = request.workdir / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    finished = method.finish(model, options, folder).to(kept_dtype(request.base))
+    _save(finished, folder, request.tokenizer)
     return TrainResult(
         folder=folder,
         parameters=count_parameters(finished),
@@ -112,13 +114,10 @@ def _key(request: TrainRequest, examples: Examples, precision: torch.dtype) -> s
     return digest_of([asdict(decisive), hashed.hexdigest(), name_of(precision), torch.__version__])
 
 
-def _save(model: Any, request: TrainRequest) -> Path:
+def _save(model: Any, folder: Path, tokenizer: Path) -> None:
     """The model and its tokenizer in Hugging Face layout."""
-    folder = request.workdir / "model"
-    shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(folder)
     for pattern in _TOKENIZER_FILES:
-        for path in request.tokenizer.glob(pattern):
+        for path in tokenizer.glob(pattern):
             if path.is_file() and not path.name.endswith(".safetensors"):
                 shutil.copyfile(path, folder / path.name)
-    return folder

@@ -57,12 +57,17 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoraOptions:
-    """Low-rank adaptation: the rank, the scale `alpha / rank`, and the layers ("all-linear", or names of modules)."""
+    """Low-rank adaptation: the rank, the scale `alpha / rank`, and the layers ("all-linear", or names of modules).
+
+    With `merge` the model has the small matrices added to its own. Without, it is the base as it was with the adapter
+    beside it: models of one base then share its files, and where the engine can, its place in memory.
+    """
 
     rank: int = 8
     alpha: float = 16.0
     dropout: float = 0.0
     targets: tuple[str, ...] = ("all-linear",)
+    merge: bool = True
 
     def __post_init__(self) -> None:
         if self.rank < 1 or not 0.0 <= self.dropout < 1.0 or not self.targets:

@@ -157,6 +157,18 @@ def serving(project: Project, *more: str, **environment: str) -> Iterator[Served
 
 
 @pytest.fixture(scope="session")
+def tiny_adapters(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The folders of three models that are adapters of the tiny one, each with another way to go on."""
+    from kedge.testing.models import write_tiny_adapter
+
+    folder = tmp_path_factory.mktemp("adapters")
+    sayings = ("one two buckle my shoe", "one two is a pair of three", "one two café")
+    for number, says in enumerate(sayings):
+        write_tiny_adapter(tiny_model, folder / str(number), says=says)
+    return [folder / str(number) for number in range(len(sayings))]
+
+
+@pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model that has learnt a few sentences by heart."""
     from kedge.testing.models import write_tiny_model

@@ -32,6 +32,7 @@ from kedge.core.spec import Spec
 from kedge.core.step import StepContext
 from kedge.registry.bundle import read_bundle
 from kedge.serve.answers import Answering, Busy
+from kedge.serve.beside import Beside
 from kedge.serve.engines.open import open_engine
 from kedge.serve.engines.run import run
 from kedge.serve.launch import Launcher
@@ -84,7 +85,7 @@ def secret(reference: str) -> str:
 @asynccontextmanager
 async def launched(
     bundle: Bundle, folder: Path = Path(), *, known: Callable[[str], str] = secret
-) -> AsyncIterator[Pool]:
+) -> AsyncIterator[Pool | Beside]:
     _, pool = await Launcher(unpack=lambda digest: (bundle, folder), secret=known).launch("sha256:0")
     try:
         yield pool
@@ -107,7 +108,7 @@ async def _listen(answering: Answering, got: list[str]) -> None:
         got += [event.text for event in events]
 
 
-async def answer(pool: Pool, request: GenerationRequest) -> tuple[str, str, int, int]:
+async def answer(pool: Pool | Beside, request: GenerationRequest) -> tuple[str, str, int, int]:
     answering = await pool.ask([request])
     events = await asyncio.wait_for(answering.rest(), 60)
     last = events[-1]

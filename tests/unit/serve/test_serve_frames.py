@@ -29,7 +29,7 @@ from kedge.serve.frames import (
 )
 
 COMMANDS: tuple[Command, ...] = (
-    Open(bundle=Bundle(model="sha256:0", engine=Spec(name="echo", args={"delay": 0.5})), folder="/tmp/x"),
+    Open(name="a", bundle=Bundle(model="sha256:0", engine=Spec(name="echo", args={"delay": 0.5})), folder="/tmp/x"),
     Submit(
         requests=[
             GenerationRequest(id="a", sampling=Sampling(stop=("é",), seed=2**60), prompt="x" * 70_000),
@@ -40,7 +40,7 @@ COMMANDS: tuple[Command, ...] = (
     Score(id="s", pairs=[("a", "b")]),
 )
 REPORTS: tuple[Report, ...] = (
-    Ready(facts=EngineFacts(name="echo", context=5)),
+    Ready(name="a", facts=EngineFacts(name="echo", context=5)),
     Events(events=[GenerationEvent(id="a", text="🙂"), GenerationEvent(id="a", finish="stop", prompt_tokens=1)]),
     Scores(id="s", likelihoods=[Likelihood(logprob=-1.5, tokens=2)]),
     trouble_of(Refused("no", hint="yes"), "s"),
@@ -76,6 +76,6 @@ def test_a_length_that_cannot_be_is_broken() -> None:
 
 @pytest.mark.parametrize("error", [Refused("a"), Invalid("b", hint="c"), Limited("d"), Unavailable("e"), Broken("f")])
 def test_an_error_comes_back_as_its_own_class(error: KedgeError) -> None:
-    back = trouble_of(error).error()
+    back = trouble_of(error, "s").error()
     assert type(back) is type(error)
     assert (back.message, back.hint) == (error.message, error.hint)

@@ -13,11 +13,16 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from kedge.app.work.train import write_model
+from kedge.core.adapter import CONFIG, FOLDER, WEIGHTS
 from kedge.core.errors import Failed, Invalid
+from kedge.core.manifest import read_manifest
 from kedge.core.ports import Silent
+from kedge.testing.blobs import MemoryBlobs
 from kedge.testing.progress import RecordingProgress
 from kedge.testing.training import TINY, RecordedMetrics, make_rows, tiny_options, tiny_request, tiny_train
 from kedge.train.loop import Reports
@@ -181,4 +186,57 @@ def test_lora_targets_that_are_not_there_are_named(trained: TrainResult, tmp_pat
         tiny_options(steps=5), base=str(trained.folder), method="lora", lora=LoraOptions(targets=("nothing",))
     )
     with pytest.raises(Invalid, match="nothing"):
+        tiny_train(tmp_path, options, base=trained.folder)
+
+
+def apart(trained: TrainResult, folder: Path, **more: Any) -> TrainResult:
+    """A training that keeps its adapter beside the base."""
+    options = replace(
+        tiny_options(steps=10), base=str(trained.folder), method="lora", lora=LoraOptions(rank=2, merge=False), **more
+    )
+    return tiny_train(folder, options, base=trained.folder)
+
+
+def test_an_adapter_kept_apart_leaves_the_base_as_it_was(trained: TrainResult, tmp_path: Path) -> None:
+    results = [apart(trained, tmp_path / str(seed), seed=seed) for seed in (1, 2)]
+    adapters = [(each.folder / FOLDER / WEIGHTS).read_bytes() for each in results]
+    assert digest(results[0].folder) == digest(results[1].folder)
+    assert adapters[0] != adapters[1]
+    assert str(tmp_path) not in (results[0].folder / FOLDER / CONFIG).read_text()
+    before, after = (load_file(folder / "model.safetensors") for folder in (trained.folder, results[0].folder))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_an_adapter_kept_apart_says_what_the_merged_model_says(trained: TrainResult, tmp_path: Path) -> None:
+    kept = apart(trained, tmp_path / "apart")
+    merged = replace(tiny_options(steps=10), base=str(trained.folder), method="lora", lora=LoraOptions(rank=2))
+    whole = tiny_train(tmp_path / "merged", merged, base=trained.folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(kept.folder)
+    joined = PeftModel.from_pretrained(model, kept.folder / FOLDER).merge_and_unload().state_dict()
+    expected = load_file(whole.folder / "model.safetensors")
+    assert all(torch.allclose(joined[name], tensor, atol=1e-6) for name, tensor in expected.items())
+
+
+def test_models_of_one_base_share_its_blobs(trained: TrainResult, tmp_path: Path) -> None:
+    blobs = MemoryBlobs()
+    artifacts = [write_model(blobs, apart(trained, tmp_path / str(seed), seed=seed)) for seed in (1, 2)]
+    first, second = (read_manifest(blobs, artifact.digest) for artifact in artifacts)
+    apart_from = {layer.title for layer in first.layers if layer not in second.layers}
+    assert apart_from == {f"{FOLDER}/{WEIGHTS}"}
+    assert f"{FOLDER}/{CONFIG}" in {layer.title for layer in first.layers}
+
+
+def test_a_base_with_an_adapter_beside_it_is_not_trained_as_if_it_had_none(
+    trained: TrainResult, tmp_path: Path
+) -> None:
+    kept = apart(trained, tmp_path / "a")
+    with pytest.raises(Invalid, match="adapter beside it"):
+        tiny_train(tmp_path / "b", replace(tiny_options(steps=5), base=str(kept.folder)), base=kept.folder)
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
+def test_an_adapter_of_embeddings_is_not_kept_apart(trained: TrainResult, tmp_path: Path) -> None:
+    lora = LoraOptions(rank=2, merge=False, targets=("embed_tokens",))
+    options = replace(tiny_options(steps=5), base=str(trained.folder), method="lora", lora=lora)
+    with pytest.raises(Invalid, match="embeddings"):
         tiny_train(tmp_path, options, base=trained.folder)

@@ -61,7 +61,8 @@ def _tokenizer(context: StepContext, base: Path | None) -> Path:
 
 def write_model(blobs: BlobStore, result: TrainResult) -> Artifact:
     """A trained model as an artifact that follows the CNCF ModelPack."""
-    files = {path.name: _stored(blobs, path) for path in sorted(result.folder.iterdir())}
+    found = sorted(path for path in result.folder.rglob("*") if path.is_file())
+    files = {path.relative_to(result.folder).as_posix(): _stored(blobs, path) for path in found}
     config: dict[str, Any] = {
         "descriptor": {"family": result.architecture},
         "config": {
@@ -85,4 +86,4 @@ def write_model(blobs: BlobStore, result: TrainResult) -> Artifact:
 
 
 def _stored(blobs: BlobStore, path: Path) -> Blob:
-    return Blob(digest=blobs.put_file(path), size=path.stat().st_size, media_type="", title=path.name)
+    return Blob(digest=blobs.put_file(path), size=path.stat().st_size, media_type="")

@@ -18,7 +18,8 @@ _CHEAP = 50_000  # characters that are tokenised without a second thought
 class Admission:
     """Turns requests into rows, or into the one event that says why not.
 
-    `can` is what the engine can beyond plain text, in the words of `EngineFacts.can`; `obey` makes the schema of a row.
+    `can` is what the engine can beyond plain text, in the words of `EngineFacts.can`; `obey` makes the schema of a row,
+    and each row goes through `adapter`.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Admission:
         context: int,
         can: frozenset[str] = frozenset(),
         obey: Callable[[str], Obeyed] | None = None,
+        adapter: int = 0,
     ) -> None:
         self._renderer = renderer
         self._tokens = tokens
         self._context = context
         self._can = can
         self._obey = obey
+        self._adapter = adapter
 
     def admit(self, requests: Sequence[GenerationRequest]) -> tuple[list[Row], list[GenerationEvent]]:
         """The rows of what is let in, in order, and the last events of the rest."""
@@ -107,7 +110,15 @@ class Admission:
             return refusal(request, error.message)
         pieces = Pieces(self._tokens.decode, request.sampling.stop)
         choice = choice_of(request.sampling)
-        return Row(request=request, prompt=prompt, pieces=pieces, choice=choice, room=room, schema=schema)
+        return Row(
+            request=request,
+            prompt=prompt,
+            pieces=pieces,
+            choice=choice,
+            room=room,
+            schema=schema,
+            adapter=self._adapter,
+        )
 
 
 def refusal(request: GenerationRequest, reason: str, *, prompt_tokens: int = 0) -> GenerationEvent:

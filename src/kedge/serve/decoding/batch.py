@@ -11,18 +11,22 @@ import torch
 import torch.nn.functional as functional
 from transformers.cache_utils import Cache
 
+from kedge.serve.decoding.adapters import Adapters
 from kedge.serve.decoding.cache import is_roomy, join_rows, keep_rows, make_cache, moves_to_keep, size_of
+from kedge.serve.decoding.row import Row
 
 _WASTE = 2.0  # a joined batch may be this many times larger than its real tokens
 
 
 @dataclass(slots=True, kw_only=True)
 class Batch:
-    """The state of several rows: cache, which of its columns are real (rows, columns), and each row's next position."""
+    """The state of several rows: cache, which of its columns are real (rows, columns), each row's next position, and the
+    adapter it goes through."""
 
     cache: Cache
     mask: torch.Tensor
     positions: torch.Tensor
+    adapters: list[int]
 
     @property
     def rows(self) -> int:
@@ -43,36 +47,43 @@ class Batch:
 class Decoder:
     """Runs a causal language model over batches. `context` bounds positions (0: no bound)."""
 
-    def __init__(self, model: Any, *, pad: int, context: int) -> None:
+    def __init__(self, model: Any, adapters: Adapters, *, pad: int, context: int) -> None:
         self._model = model
+        self._adapters = adapters
         self._pad = pad
         self._last = context - 1 if context else None
         self.token_bytes = 0  # what one token takes in the cache; known once something was read
         self._accepted = frozenset(inspect.signature(model.forward).parameters)
 
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[Batch, torch.Tensor]:
-        """A batch that has read these prompts, and the logits after each (rows, vocabulary)."""
-        ids, mask, positions = self._laid_out(prompts)
-        cache = make_cache(self._model.config)
-        logits = self._forward(ids, mask, positions, cache)[:, -1]
-        self.token_bytes = size_of(cache) // mask.numel()
-        return Batch(cache=cache, mask=mask, positions=positions[:, -1] + 1), logits
+    def prefill(self, rows: Sequence[Row]) -> tuple[Batch, torch.Tensor]:
+        """A batch that has read these rows' prompts, and the logits after each (rows, vocabulary)."""
+        ids, mask, positions = self._laid_out([row.prompt for row in rows])
+        batch = self._begin(rows, mask, positions)
+        logits = self._forward(ids, mask, positions, batch)[:, -1]
+        self.token_bytes = size_of(batch.cache) // mask.numel()
+        return batch, logits
 
     def read_aloud(
-        self, prompts: Sequence[Sequence[int]], hear: Callable[[torch.Tensor, torch.Tensor], None], *, columns: int
+        self, rows: Sequence[Row], hear: Callable[[torch.Tensor, torch.Tensor], None], *, columns: int
     ) -> tuple[Batch, torch.Tensor]:
         """As `prefill`, in parts of so many columns: `hear` gets the logits (rows, columns, vocabulary) of each part,
         and the places in the padded prompts that they predict (columns)."""
-        ids, mask, positions = self._laid_out(prompts)
-        cache = make_cache(self._model.config)
+        ids, mask, positions = self._laid_out([row.prompt for row in rows])
+        batch = self._begin(rows, mask, positions)
         longest = ids.shape[1]
         logits = torch.empty(0)
         for start in range(0, longest, columns):
             end = min(start + columns, longest)
-            logits = self._forward(ids[:, start:end], mask[:, :end], positions[:, start:end], cache, kept=0)
+            logits = self._forward(ids[:, start:end], mask[:, :end], positions[:, start:end], batch, kept=0)
             hear(logits, torch.arange(start + 1, end + 1))
-        self.token_bytes = size_of(cache) // mask.numel()
-        return Batch(cache=cache, mask=mask, positions=positions[:, -1] + 1), logits[:, -1]
+        self.token_bytes = size_of(batch.cache) // mask.numel()
+        return batch, logits[:, -1]
+
+    def _begin(self, rows: Sequence[Row], mask: torch.Tensor, positions: torch.Tensor) -> Batch:
+        """The batch as it will be when these prompts are read."""
+        cache = make_cache(self._model.config)
+        adapters = [row.adapter for row in rows]
+        return Batch(cache=cache, mask=mask, positions=positions[:, -1] + 1, adapters=adapters)
 
     def _laid_out(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Tokens padded on the left, which of them are real, and their positions."""
@@ -88,15 +99,16 @@ class Decoder:
         batch.mask = functional.pad(batch.mask, (0, 1), value=1)
         # A row that is done but not cut out yet goes on for nothing, and must not leave the model's positions.
         positions = batch.positions.clamp(max=self._last) if self._last is not None else batch.positions
-        logits = self._forward(read, batch.mask, positions.unsqueeze(1), batch.cache)[:, -1]
+        logits = self._forward(read, batch.mask, positions.unsqueeze(1), batch)[:, -1]
         batch.positions = batch.positions + 1
         return logits
 
     def _forward(
-        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Cache, *, kept: int = 1
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, batch: Batch, *, kept: int = 1
     ) -> torch.Tensor:
         """The logits of the last `kept` columns at least (0: of all)."""
-        given: dict[str, Any] = {"attention_mask": mask, "past_key_values": cache, "use_cache": True}
+        self._adapters.read(batch.adapters)
+        given: dict[str, Any] = {"attention_mask": mask, "past_key_values": batch.cache, "use_cache": True}
         if "position_ids" in self._accepted:
             given["position_ids"] = positions
         if "logits_to_keep" in self._accepted:
@@ -121,6 +133,7 @@ def join(batch: Batch, other: Batch) -> None:
         join_rows(batch.cache, other.cache, columns)
         batch.mask = torch.cat([functional.pad(part.mask, (columns - part.columns, 0)) for part in (batch, other)])
         batch.positions = torch.cat([batch.positions, other.positions])
+    batch.adapters += other.adapters
 
 
 def keep(batch: Batch, rows: Sequence[int]) -> list[int]:
@@ -134,4 +147,5 @@ def keep(batch: Batch, rows: Sequence[int]) -> list[int]:
         keep_rows(batch.cache, moves, first)
         batch.mask = mask[:, first:]
         batch.positions = batch.positions[order]
+    batch.adapters = [batch.adapters[place] for place in order]
     return order

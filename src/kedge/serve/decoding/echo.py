@@ -34,5 +34,5 @@ def read_aloud(
             said[i] += told(logits[i, wanted], tokens, [row.request.logprobs] * len(wanted), text)
 
     columns = max(1, _LOGITS // (vocabulary * len(rows)))
-    batch, logits = decoder.read_aloud(prompts, hear, columns=columns)
+    batch, logits = decoder.read_aloud(rows, hear, columns=columns)
     return batch, logits, said

@@ -45,7 +45,7 @@ class _Told:
 @dataclass(slots=True, kw_only=True)
 class Row:
     """A request that was let in, and its answer as it grows. `room` is how many tokens the answer may have; `counts`
-    are those it has, kept where penalties need them; `schema` is what it obeys."""
+    are those it has, kept where penalties need them; `schema` is what it obeys, `adapter` what its tokens go through."""
 
     request: GenerationRequest
     prompt: list[int]
@@ -56,6 +56,7 @@ class Row:
     last: int = 0
     finish: Finish = ""
     schema: Obeyed | None = None
+    adapter: int = 0
     counts: Counter[int] = field(default_factory=Counter)
     _told: list[_Told] = field(default_factory=list)
 

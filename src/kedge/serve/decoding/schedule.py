@@ -74,6 +74,10 @@ class Schedule:
             self._put_back(group)
         return events
 
+    def asked_of(self, bundle: str) -> Iterator[str]:
+        """The requests under way that name a bundle."""
+        return (row.request.id for row in self._all() if row.request.bundle == bundle and not row.finish)
+
     def _all(self) -> Iterator[Row]:
         yield from self._newcomers
         for group in self._groups:
@@ -96,7 +100,7 @@ class Schedule:
         if not rows:
             return []
         if not rows[0].request.echo:
-            batch, logits = self._decoder.prefill([row.prompt for row in rows])
+            batch, logits = self._decoder.prefill(rows)
             return self._take(_Group(batch=batch, rows=rows), logits)
         batch, logits, said = read_aloud(self._decoder, rows, self._tokens.text, vocabulary=self._tokens.size)
         events = [self._echo(row, tokens) for row, tokens in zip(rows, said, strict=True)]

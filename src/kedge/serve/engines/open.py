@@ -6,9 +6,10 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from kedge.core import adapter
 from kedge.core.bundle import Bundle
 from kedge.core.catalogue import Catalogue
-from kedge.core.errors import Missing
+from kedge.core.errors import Invalid, Missing
 from kedge.core.ports import Engine
 
 GROUP = "kedge.engines"
@@ -19,9 +20,23 @@ EngineMaker = Callable[[Bundle, Path], Engine]
 def open_engine(bundle: Bundle, folder: Path) -> Engine:
     """The engine of a bundle whose files lie in `folder`, loaded and ready.
 
-    `NotFound` names the engines there are; `Missing` the package to install; `Refused` a file that could run code.
+    `NotFound` names the engines there are; `Missing` the package to install; `Refused` a file that could run code;
+    `Invalid` for a model with an adapter beside it, when the engine would answer without the adapter.
     """
-    return engines().get(bundle.engine.name)(bundle, folder)
+    engine = engines().get(bundle.engine.name)(bundle, folder)
+    if (folder / adapter.FOLDER).is_dir() and not (bundle.export or "adapters" in engine.describe().can):
+        engine.close()
+        raise no_adapters(bundle)
+    return engine
+
+
+def no_adapters(bundle: Bundle) -> Invalid:
+    """What is said of an engine that knows one set of weights only."""
+    return Invalid(
+        f"the engine {bundle.engine.name} does not read an adapter beside its base",
+        address=bundle.model,
+        hint="train with lora.merge = true, or use the engine transformers",
+    )
 
 
 def engines() -> Catalogue[EngineMaker]:

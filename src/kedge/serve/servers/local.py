@@ -22,11 +22,13 @@ import msgspec
 from pyreqwest.client import ClientBuilder
 from pyreqwest.exceptions import PyreqwestError
 
+from kedge.core import adapter
 from kedge.core.bundle import Bundle
 from kedge.core.catalogue import nearest
 from kedge.core.errors import Invalid, Missing, Refused, Unavailable
 from kedge.core.generation import EngineFacts, GenerationRequest
 from kedge.serve.answers import Answering
+from kedge.serve.engines.open import no_adapters
 from kedge.serve.engines.vet import vet_folder
 from kedge.serve.servers.upstream import Target, Upstream
 
@@ -108,6 +110,8 @@ def command_line(bundle: Bundle, folder: Path, port: int) -> list[str]:
     """What starts the server. `Missing` if its program is not there; `Invalid` for a flag that is wrong; `Refused` for a
     file that could run code."""
     name = bundle.engine.name
+    if (folder / adapter.FOLDER).is_dir():
+        raise no_adapters(bundle)
     known = [each.name for each in fields(Flags)]
     for flag in bundle.engine.args:
         if flag not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from kedge.train.types import TrainOptions
@@ -14,6 +15,6 @@ def prepare(model: Any, options: TrainOptions) -> Any:
     return model
 
 
-def finish(model: Any) -> Any:
+def finish(model: Any, options: TrainOptions, folder: Path) -> Any:
     """The model as it is kept."""
     return model

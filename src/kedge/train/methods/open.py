@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from kedge.core.catalogue import Catalogue
@@ -16,8 +17,8 @@ class Method(Protocol):
         """The model to train: exactly the parameters to be moved require a gradient."""
         ...
 
-    def finish(self, model: Any) -> Any:
-        """The trained model as transformers saves it."""
+    def finish(self, model: Any, options: TrainOptions, folder: Path) -> Any:
+        """The trained model as transformers saves it; what belongs beside it is in `folder` by then."""
         ...
 
 
