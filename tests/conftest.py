@@ -28,6 +28,7 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
     NO_COLOR="1",
     COLUMNS="120",
+    MKL_CBWR="AUTO,STRICT",  # as the workers of steps have it
 )
 
 # Started in the background of a script, this process ignores Ctrl-C, and all that it starts would too.

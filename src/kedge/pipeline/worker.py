@@ -135,6 +135,7 @@ def main() -> int:
     """Read the job, do it, report."""
     _die_with_parent(os.getppid())
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve a busy machine
+    os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")  # sums come out the same however many threads share them
     line = sys.stdin.buffer.readline()
     threading.Thread(target=_watch_parent, name="watch-parent", daemon=True).start()
     with os.fdopen(int(sys.argv[1]), "wb") as stream:
