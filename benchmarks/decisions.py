@@ -24,8 +24,8 @@ from kedge.core.release import Role
 from kedge.evaluate.compare import Pairs, Question, answer
 from kedge.evaluate.gate import Judged, Other, judge
 from kedge.evaluate.needed import Spread, power_to_see
+from kedge.statistics.differences import is_binary
 from kedge.statistics.intervals import mean_interval, wilson
-from kedge.statistics.paired import is_binary
 from kedge.statistics.quantiles import share_tests
 from kedge.statistics.sequential import BLOCK, EFFECTS, MOST, Difference
 

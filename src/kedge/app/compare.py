@@ -23,8 +23,8 @@ from kedge.evaluate.compare import Question as Question
 from kedge.evaluate.needed import cases_to_see, power_to_see, spread_alone, spread_of
 from kedge.evaluate.report import read_cases, read_evaluation
 from kedge.evaluate.types import MODEL
+from kedge.statistics.differences import span
 from kedge.statistics.intervals import Floats
-from kedge.statistics.paired import span
 
 SCORE = "score"
 LOWER = ":lower"

@@ -14,16 +14,9 @@ import numpy as np
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import Interval, Outcome, sum_up
 from kedge.evaluate.needed import cases_to_see, more_pairs, spread_of
+from kedge.statistics.differences import difference_interval, discordance, is_binary, span
 from kedge.statistics.intervals import Floats
-from kedge.statistics.paired import (
-    PairedTest,
-    difference_interval,
-    discordance,
-    holm,
-    is_binary,
-    paired_test,
-    span,
-)
+from kedge.statistics.paired import PairedTest, holm, paired_test
 from kedge.statistics.power import smallest_difference
 
 SEEN = 0.03  # of the range of a score: the difference whose cost in cases is told unless another is asked for

@@ -30,8 +30,9 @@ from kedge.evaluate.needed import more_cases, more_pairs
 from kedge.evaluate.say import say_absent, say_cases, say_difference, say_number
 from kedge.evaluate.types import MODEL
 from kedge.statistics.bounded import mean_above
+from kedge.statistics.differences import difference_interval, is_binary, span
 from kedge.statistics.intervals import LEVEL, Floats
-from kedge.statistics.paired import difference_interval, is_binary, paired_test, span
+from kedge.statistics.paired import paired_test
 
 BASELINES = "baselines"
 MINIMUM = 20  # fewer cases bound no mean whose scores are not just right or wrong

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from kedge.core.evaluation import Interval
+from kedge.statistics.differences import discordance, is_binary
 from kedge.statistics.intervals import Floats
-from kedge.statistics.paired import discordance, is_binary, reach
+from kedge.statistics.paired import reach
 from kedge.statistics.power import (
     MOST,
     cases_for_guarded_mean,

@@ -15,8 +15,8 @@ from kedge.core.evaluation import CaseResult, Evaluation, Interval, MetricResult
 from kedge.evaluate.corpus import corpus_interval
 from kedge.evaluate.slices import Slicer
 from kedge.evaluate.types import MODEL, Answer, Case, Report, Scorer
+from kedge.statistics.differences import difference_interval
 from kedge.statistics.intervals import mean_interval, ratio_interval, wilson
-from kedge.statistics.paired import difference_interval
 
 WHOLE = ""
 CHANGED = "~"  # stands between an answerer and what was changed in its inputs

@@ -10,6 +10,7 @@ random lots of them are drawn instead.
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator, Sequence
 from statistics import NormalDist
@@ -17,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import Interval
@@ -144,7 +144,8 @@ def _studentised(above: Floats, below: Floats, value: float, *, level: float, se
     error = float(_standard_error(features.sum(axis=0)[None, :], n)[1][0])
     tails = _tails(features, error, level, seed) if _differing(errors) >= _FEW else None
     if tails is None:
-        half = float(stdtrit(n - 1, 0.5 + level / 2)) * error
+        student = importlib.import_module("kedge.statistics.student")  # by name: most intervals need no scipy
+        half = student.student_quantile(level, n - 1) * error
         return value - half, value + half
     return value - tails[1] * error, value - tails[0] * error
 

@@ -14,11 +14,12 @@ from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
-from scipy.special import bdtr, stdtrit
+from scipy.special import bdtr
 
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import Interval
 from kedge.statistics.intervals import LEVEL, Floats, normal_quantile
+from kedge.statistics.student import student_quantile
 
 POWER = 0.8
 MOST = 10_000_000  # beyond this, "too close to tell"
@@ -109,7 +110,7 @@ def power_of_mean(n: int, difference: float, deviation: float, *, reach: float =
     if n < 2:
         return 0.0
     error = deviation / math.sqrt(n)
-    limit = float(stdtrit(n - 1, 0.5 + level / 2)) * error
+    limit = student_quantile(level, n - 1) * error
     if reach > 0.0:
         worst = reach + abs(difference)
         limit = max(limit, worst / (n + 1) + _quantile(level) * math.hypot(error, worst / n))

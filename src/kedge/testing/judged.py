@@ -25,8 +25,8 @@ from kedge.core.step import Judge, Register, StepContext
 from kedge.evaluate.report import write_evaluation
 from kedge.evaluate.types import MODEL, Report
 from kedge.registry.bundle import write_bundle
+from kedge.statistics.differences import is_binary
 from kedge.statistics.intervals import mean_interval, wilson
-from kedge.statistics.paired import is_binary
 
 METRIC = "exact_match"
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from kedge.core.errors import Invalid
 from kedge.core.evaluation import CaseResult, Evaluation, Gate, Interval, MetricResult, Outcome, Rule, Verdict
 from kedge.evaluate.gate import MINIMUM, Judged, decide, judge
+from kedge.statistics.differences import is_binary
 from kedge.statistics.intervals import mean_interval, wilson
-from kedge.statistics.paired import is_binary
 
 
 def make_judged(scores: dict[str, Sequence[float]], *, metric: str = "exact_match", slice: str = "") -> Judged:

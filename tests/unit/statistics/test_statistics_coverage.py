@@ -9,8 +9,9 @@ import pytest
 from numpy.random import Generator
 
 from kedge.core.evaluation import Interval
+from kedge.statistics.differences import Discordance, difference_interval, tango
 from kedge.statistics.intervals import Floats, mean_interval, ratio_interval, wilson
-from kedge.statistics.paired import Discordance, difference_interval, mcnemar, tango
+from kedge.statistics.paired import mcnemar
 
 SIMULATIONS = 400
 SLACK = 0.015  # about one and a half standard errors of 400 simulations

@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 
 from kedge.core.errors import Invalid
-from kedge.statistics.paired import (
-    Discordance,
-    difference_interval,
-    discordance,
-    mcnemar,
-    score,
-    score_test,
-    sign_flips,
-    tango,
-)
+from kedge.statistics.differences import Discordance, difference_interval, discordance, score, tango
+from kedge.statistics.paired import mcnemar, score_test, sign_flips
 from kedge.statistics.typical import typical_bounds
 
 

@@ -8,8 +8,9 @@ from scipy import stats
 from statsmodels.stats import contingency_tables, multitest, power, proportion
 
 from kedge.statistics.bounded import mean_above, unseen_share
+from kedge.statistics.differences import Discordance
 from kedge.statistics.intervals import mean_interval, wilson
-from kedge.statistics.paired import Discordance, holm, mcnemar, paired_test, sign_flips
+from kedge.statistics.paired import holm, mcnemar, paired_test, sign_flips
 from kedge.statistics.power import cases_for_mean, cases_for_pairs, power_of_mean, power_of_pairs
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom, binomtest
 
 from kedge.core.errors import Invalid
-from kedge.statistics.paired import Discordance, tango
+from kedge.statistics.differences import Discordance, tango
 from kedge.statistics.power import (
     MOST,
     cases_for_mean,
