@@ -78,6 +78,6 @@ def open_array(path: Path) -> NDArray[Any]:
     """A mapped array. `Broken` if the file is not one; what needs a pickle is refused."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise Broken(f"not an array: {error}", address=str(path)) from error
     return array
