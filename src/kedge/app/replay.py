@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from kedge.app.aliases import resolve
 from kedge.app.project import Project
 from kedge.core.bundle import Bundle, Sampling
 from kedge.core.errors import Invalid, NotFound
-from kedge.core.generation import GenerationRequest
+from kedge.core.generation import GenerationRequest, Penalties
 from kedge.core.manifest import export_files
 from kedge.core.trace import Trace, parse_receipt
 from kedge.registry.bundle import read_bundle
@@ -67,7 +67,7 @@ class Replay:
 
 
 def replay(project: Project, receipt: str, *, on: str = "") -> Replay:
-    """Answer the request of a receipt again, with its own prompt, sampling and seed. `on` is a version, an alias or a
+    """Answer the request of a receipt again, with its own prompt, sampling, seed, schema, tools and penalties. `on` is a version, an alias or a
     bundle's digest; without it the bundle that answered then.
 
     `Refused` for a receipt of another project, `NotFound` if its trace or the bundle is gone, `Invalid` if the trace
@@ -85,7 +85,7 @@ def replay(project: Project, receipt: str, *, on: str = "") -> Replay:
     sampling, notes = _sampling(trace, bundle)
     prompts = _prompts(trace)
     before = _answers(trace, len(prompts))
-    requests = _requests(prompts, sampling, len(before))
+    requests = _requests(prompts, len(before), sampling, _beside(trace))
     started = time.time()
     said = _ask(project, digest, bundle, requests)
     after = [said[request.id] for request in requests]
@@ -153,7 +153,18 @@ def _answers(trace: Trace, prompts: int) -> list[str]:
     return found if several else [trace.answer]
 
 
-def _requests(prompts: Sequence[Prompt], sampling: Sampling, answers: int) -> list[GenerationRequest]:
+def _beside(trace: Trace) -> dict[str, Any]:
+    """What was asked beside prompt and sampling."""
+    detail = _detail(trace)
+    asked: dict[str, Any] = {name: detail[name] for name in ("schema", "tools", "echo") if name in detail}
+    if "penalties" in detail:
+        asked["penalties"] = msgspec.convert(detail["penalties"], Penalties, str_keys=True)
+    return asked
+
+
+def _requests(
+    prompts: Sequence[Prompt], answers: int, sampling: Sampling, beside: Mapping[str, Any]
+) -> list[GenerationRequest]:
     each = max(answers // len(prompts), 1)
     requests = []
     for place in range(answers):
@@ -162,7 +173,7 @@ def _requests(prompts: Sequence[Prompt], sampling: Sampling, answers: int) -> li
         asked: dict[str, Any] = {"prompt": prompt} if isinstance(prompt, str) else {"messages": prompt}
         if not isinstance(prompt, str) and isinstance(prompt[0], int):
             asked = {"tokens": tuple(prompt)}
-        requests.append(GenerationRequest(id=str(place), sampling=replace(sampling, seed=seed), **asked))
+        requests.append(GenerationRequest(id=str(place), sampling=replace(sampling, seed=seed), **asked, **beside))
     return requests
 
 

@@ -63,6 +63,15 @@ def test_messages_sampling_and_several_answers_are_asked_as_they_were(stage: Any
     assert [choice.at for choice in again.choices] == [-1, -1, -1, 0]
 
 
+def test_what_was_asked_beside_the_prompt_is_asked_again(stage: Any) -> None:
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    able = json.dumps({"tools": [tool]})
+    assert replay(stage.project, answered(stage, first_of(stage), "one", "one", detail=able)).identical
+    unable = json.dumps({"penalties": {"frequency": 0.5, "bias": {"7": 1.0}}})
+    (choice,) = replay(stage.project, answered(stage, first_of(stage), "one", "one", detail=unable)).choices
+    assert "penalties" in choice.error
+
+
 def test_a_replay_says_why_it_may_differ(stage: Any) -> None:
     detail = json.dumps({"sampling": {"temperature": 1.0}})
     receipt = answered(stage, first_of(stage), "one", "one", detail=detail)

@@ -368,6 +368,17 @@ def test_a_failed_answer_is_traced_with_its_error() -> None:
     assert "600 tokens" in trace.error
 
 
+def test_what_was_asked_beside_the_prompt_is_traced_with_it() -> None:
+    async def act(caller: Caller, memory: MemoryGateway, gateway: Gateway) -> None:
+        await caller.post(CHAT, chat("three", tools=[tool]))
+
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    (kept,) = serve(act).traces.traces
+    (without,) = serve(act, trace_content=False).traces.traces
+    assert json.loads(kept.detail)["tools"][0]["function"]["name"] == "add"
+    assert "tools" not in json.loads(without.detail)
+
+
 def test_content_is_left_out_of_traces_when_the_project_says_so() -> None:
     async def act(caller: Caller, memory: MemoryGateway, gateway: Gateway) -> None:
         await caller.post(CHAT, chat("a secret"))

@@ -115,7 +115,7 @@ async def _try(gateway: Gateway, call: Call) -> None:
 async def _attempt(gateway: Gateway, call: Call) -> None:
     """Have one lane answer, past the guards before and behind it."""
     exchange, record, wish, lane = call.exchange, call.record, call.wish, call.lane
-    record.bundle, record.address, record.sampling = lane.running.digest, lane.address, wish.sampling
+    record.bundle, record.address, record.wish = lane.running.digest, lane.address, wish
     watch = gateway.guarding.of(lane.running)
     if watch.inbound or watch.outbound:
         record.minutes, record.prompt = Minutes(record.key.tenant), ""

@@ -94,6 +94,12 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     penalties: Penalties | None = None
     embed: bool = False
 
+    @property
+    def beside(self) -> dict[str, Any]:
+        """What decides an answer beside prompt and sampling, as far as it was asked for."""
+        asked = {"schema": self.schema, "tools": self.tools, "penalties": self.penalties, "echo": self.echo}
+        return {name: value for name, value in asked.items() if value}
+
     def for_choice(self, choice: int) -> Sampling:
         """The sampling of one of several choices: a seed gives each another one."""
         seed = self.sampling.seed

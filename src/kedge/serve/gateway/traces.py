@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from kedge.core.access import Key
-from kedge.core.bundle import Sampling
 from kedge.core.ports import TraceSink
 from kedge.core.release import Role
 from kedge.core.trace import Trace
+from kedge.serve.gateway.asked import Wish
 from kedge.serve.gateway.metrics import Metrics
 from kedge.serve.guards.watch import Minutes
 
@@ -38,10 +38,10 @@ class Record:
         "prompt_tokens",
         "role",
         "route",
-        "sampling",
         "started",
         "status",
         "trace",
+        "wish",
     )
 
     def __init__(self, *, trace: str, route: str, key: Key, prompt: str, choices: int) -> None:
@@ -56,7 +56,7 @@ class Record:
         self.address = ""
         self.cache = ""
         self.model = ""
-        self.sampling: Sampling | None = None
+        self.wish: Wish | None = None
         self.minutes: Minutes | None = None
         self.charged = 0
         self.prompt_tokens = 0
@@ -71,11 +71,14 @@ class Record:
         self.answers = [[] for _ in self.answers]
         self.prompt_tokens = self.completion_tokens = 0
 
-    def _detail(self) -> str:
-        """What is looked up by person: the version, the model asked for, the sampling, the guards and the cost."""
+    def _detail(self, *, content: bool) -> str:
+        """What is looked up by person: the version, the model asked for, the sampling, the guards and the cost; with
+        `content` what was asked beside the prompt too."""
         detail: dict[str, Any] = {"address": self.address, "model": self.model}
-        if self.sampling is not None:
-            detail["sampling"] = self.sampling
+        if self.wish is not None:
+            detail["sampling"] = self.wish.sampling
+            if content:
+                detail |= self.wish.beside
         if self.minutes is not None and self.minutes.decisions:
             detail["guards"] = list(self.minutes.decisions.values())
         if self.charged:
@@ -121,6 +124,6 @@ class Record:
                 role=self.role,
                 cache=self.cache,
                 parent=self.parent,
-                detail=self._detail(),
+                detail=self._detail(content=content),
             )
         )
