@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import msgspec
 import numpy as np
@@ -43,6 +43,7 @@ from kedge.data.types import DuplicateOptions
 from kedge.text.minhash import band_key, pairs_of
 
 NOW = "now"
+KEYS, PLACES = "keys", "places"
 MOST = 0.25  # share of new rows up to which they are compared apart
 FEW = 1000  # rows that are compared anew as quickly as they are looked up
 
@@ -55,8 +56,8 @@ class _Known:
     ids: NDArray[np.uint64]
     contents: NDArray[np.uint64]
     heads: NDArray[np.int64]
-    keys: tuple[NDArray[np.uint64], ...]
-    places: tuple[NDArray[np.int32], ...]
+    keys: NDArray[np.uint64]
+    places: NDArray[np.int32]
 
 
 class _Now(msgspec.Struct, frozen=True):
@@ -191,15 +192,16 @@ def _recall(memory: Path, identity: str) -> _Known | None:
         return None
     folder = memory / now.folder
     try:
-        return _Known(
+        known = _Known(
             ids=open_array(folder / "ids.npy"),
             contents=open_array(folder / "contents.npy"),
             heads=open_array(folder / "heads.npy"),
-            keys=tuple(open_array(folder / f"keys-{number}.npy") for number in range(BANDS)),
-            places=tuple(open_array(folder / f"places-{number}.npy") for number in range(BANDS)),
+            keys=np.memmap(folder / KEYS, dtype="<u8", mode="r").reshape(BANDS, -1),
+            places=np.memmap(folder / PLACES, dtype="<i4", mode="r").reshape(BANDS, -1),
         )
-    except (OSError, Broken):
+    except (OSError, ValueError, Broken):  # a file that is not whole has another shape
         return None
+    return known if known.keys.shape == known.places.shape == (BANDS, len(known.heads)) else None
 
 
 def _keep(
@@ -214,26 +216,35 @@ def _keep(
     folder = memory / secrets.token_hex(8)
     folder.mkdir(parents=True)
     for name, array in (("ids", own), ("contents", texts), ("heads", heads)):
-        _save(folder / f"{name}.npy", array)
-    for number, (keys, places) in enumerate(bands):
-        if len(keys) > WINDOW and (keys[WINDOW:] == keys[:-WINDOW]).any():
-            shutil.rmtree(folder)
-            (memory / NOW).unlink(missing_ok=True)
-            break
-        _save(folder / f"keys-{number}.npy", keys)
-        _save(folder / f"places-{number}.npy", places)
-    else:
+        with (folder / f"{name}.npy").open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+            _sync(file)
+    if _write(folder, bands):
         temporary = memory / f".{NOW}.{folder.name}"
         temporary.write_bytes(msgspec.json.encode(_Now(folder.name, identity)))
         temporary.replace(memory / NOW)
+    else:
+        shutil.rmtree(folder)
+        (memory / NOW).unlink(missing_ok=True)
     for other in memory.iterdir():
         if other.is_dir() and other != folder:
             shutil.rmtree(other, ignore_errors=True)
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
+def _write(folder: Path, bands: Bands) -> bool:
+    """Write band behind band, never all at once in memory; False where more rows share a key than are all compared."""
+    with (folder / KEYS).open("wb") as all_keys, (folder / PLACES).open("wb") as all_places:
+        for keys, places in bands:
+            if len(keys) > WINDOW and (keys[WINDOW:] == keys[:-WINDOW]).any():
+                return False
+            all_keys.write(keys.astype("<u8", copy=False).data)
+            all_places.write(places.astype("<i4", copy=False).data)
+        _sync(all_keys)
+        _sync(all_places)
+    return True
+
+
+def _sync(file: BinaryIO) -> None:
     """Have it on disk before it is in force: what a power cut left half-written would be believed."""
-    with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+    file.flush()
+    os.fsync(file.fileno())
