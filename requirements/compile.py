@@ -56,7 +56,7 @@ def compiled(requirements: Iterable[str], pins: Iterable[str]) -> dict[str, list
         pinned.write_text("\n".join(pins) + "\n")
         command = [sys.executable, *COMPILE, "--constraint", str(pinned), "--output-file", str(out), str(wanted)]
         subprocess.run(command, check=True)
-        blocks = re.findall(r"^(\S+==\S+) \\\n((?:    --hash=.+\n)+)", out.read_text(), re.MULTILINE)
+        blocks = re.findall(r"^(\S+==\S+(?: ; [^\\\n]+)?) \\\n((?:    --hash=.+\n)+)", out.read_text(), re.MULTILINE)
     return {pin: re.findall(r"sha256:[0-9a-f]{64}", hashes) for pin, hashes in blocks}
 
 
