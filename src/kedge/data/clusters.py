@@ -45,6 +45,7 @@ from kedge.text.minhash import band_key, pairs_of
 NOW = "now"
 KEYS, PLACES = "keys", "places"
 MOST = 0.25  # share of new rows up to which they are compared apart
+WORTH = 0.02  # share of new rows from which on what is known is written anew: until then they are compared again
 FEW = 1000  # rows that are compared anew as quickly as they are looked up
 
 
@@ -90,7 +91,8 @@ def clusters(
         if len(new) <= MOST * len(kept) and _is_whole(known, places):
             heads = _grow(rows, kept, options, known, places, new)
             if heads is not None:
-                _keep(memory, identity, own, texts, heads, _grown(rows, kept, known, places, new))
+                if len(new) > WORTH * len(kept):
+                    _keep(memory, identity, own, texts, heads, _grown(rows, kept, known, places, new))
                 return kept[heads]
     heads = np.searchsorted(kept, find_clusters(rows, kept, options))
     _keep(memory, identity, own, texts, heads, _sorted(rows, kept))

@@ -94,8 +94,12 @@ def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.in
 
 
 def _character_signer(options: DuplicateOptions) -> Callable[[pa.Array], NDArray[np.uint32]]:
+    seen = 0
+
     def sign(column: pa.Array) -> NDArray[np.uint32]:
-        if _is_worthwhile(column):
+        nonlocal seen
+        seen += column.nbytes  # small files come one by one, and together are worth it too
+        if _is_worthwhile(seen):
             minima: NDArray[np.uint32] = _kernels().character_signatures(
                 *string_buffers(column), options.shingle, HASHES
             )
@@ -118,9 +122,10 @@ def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[begin:]
 
 
-def _is_worthwhile(column: pa.Array) -> bool:
-    """Whether texts are many enough for machine code, where there is any: it gives the same, ten times as fast."""
-    return column.nbytes >= WORTHWHILE and find_spec("numba") is not None
+def _is_worthwhile(size: int) -> bool:
+    """Whether so many bytes of text are enough for machine code, where there is any: it gives the same, ten times as
+    fast."""
+    return size >= WORTHWHILE and find_spec("numba") is not None
 
 
 def _kernels() -> Any:
@@ -136,7 +141,7 @@ def _similarities(texts: Sequence[str], pairs: NDArray[np.int64], options: Dupli
     """The exact similarity of pairs of these texts."""
     column = pa.array(texts, pa.string())
     words = options.unit == "words"
-    if words or _is_worthwhile(column):
+    if words or _is_worthwhile(column.nbytes):
         kernels = _kernels()
         cut = kernels.word_shingles if words else kernels.character_shingles
         sets: Ragged = cut(*string_buffers(column), options.shingle)
