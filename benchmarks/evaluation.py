@@ -213,8 +213,10 @@ def main() -> int:
     report("with another scorer", added, theirs)
     known = per_case(folder / f"output-{arguments.repeats - 1}", folder)
     differing = {engine: compare(folder, version, known) for engine, version in ENGINES.items()}
-    slowest = median(run.wall for run in added)
-    print(f"ratio {ratios['openvino']:.2f} (at least 3 promised), adding a scorer {slowest:.2f} s (under 2 promised)")
+    slowest = max(run.wall for run in added)
+    print(
+        f"ratio {ratios['openvino']:.2f} (at least 3 promised), the slowest scorer added in {slowest:.2f} s (under 2 promised)"
+    )
     print(f"cases whose score differs from the harness': {differing}")
     return int(ratios["openvino"] < 3 or slowest >= 2 or any(differing.values()))
 

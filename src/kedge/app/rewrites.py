@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -61,11 +62,11 @@ class Rewriter:
 
     def rewrite(self, rows: Iterable[Row], copies: int) -> Iterator[tuple[Row, list[str]]]:
         """Each row with the texts made of it, in the order of the rows. `Unavailable`; `Unauthenticated`; `NotFound`."""
-        samplings = [self._sampling(number) for number in range(copies)]
-        remotes = [Remote(self._server, sampling) for sampling in samplings]
         pool = ThreadPoolExecutor(self._server.concurrency, thread_name_prefix="rewrite")
         waiting: deque[tuple[Row, list[Future[str]]]] = deque()
-        try:
+        with ExitStack() as stack:
+            remotes = [stack.enter_context(Remote(self._server, self._sampling(number))) for number in range(copies)]
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
             for row in rows:
                 asked = [pool.submit(self._anew, remote, number, row) for number, remote in enumerate(remotes)]
                 waiting.append((row, asked))
@@ -73,10 +74,6 @@ class Rewriter:
                     yield _settled(*waiting.popleft())
             while waiting:
                 yield _settled(*waiting.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-            for remote in remotes:
-                remote.__exit__()
 
     def _sampling(self, number: int) -> Sampling:
         given = self._options

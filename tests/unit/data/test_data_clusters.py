@@ -58,6 +58,16 @@ def test_whatever_comes_and_goes(tmp_path: Path, builds: list[list[int]]) -> Non
         check(each, tmp_path)
 
 
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(builds=st.lists(numbers, min_size=3, max_size=5))
+def test_what_is_known_may_be_older_than_the_build_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, builds: list[list[int]]
+) -> None:
+    monkeypatch.setattr(module, "WORTH", 0.6)
+    for each in builds:
+        check(each, tmp_path)
+
+
 def test_a_new_row_joins_two_clusters_without_all_being_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
