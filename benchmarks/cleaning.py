@@ -38,6 +38,7 @@ from kedge.data.clean.types import CleanOptions
 from kedge.data.divide import Divided, divide
 from kedge.data.duplicates import open_signatures
 from kedge.data.keyed import keyed
+from kedge.data.numbers import column_of
 from kedge.data.overlap import collect_runs, open_overlap, overlap_stage
 from kedge.data.privacy.rows import find_all
 from kedge.data.privacy.types import PrivacyOptions
@@ -91,6 +92,10 @@ class Rows:
     def scan(self, columns: Any) -> Iterator[pa.RecordBatch]:
         """All rows."""
         yield from self.table.select(list(columns)).to_batches(max_chunksize=ROWS)
+
+    def numbers(self, column: str) -> NDArray[Any]:
+        """Digests or lengths of all rows."""
+        return np.concatenate([column_of(batch, column) for batch in self.scan([column])])
 
     def take(self, ordinals: NDArray[np.int64], columns: Any) -> pa.Table:
         """Some rows."""

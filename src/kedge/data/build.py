@@ -22,9 +22,10 @@ from kedge.data.packs import prune
 from kedge.data.policy import policy_stage
 from kedge.data.quality.judge import NOTHING, Judged, judge_rows
 from kedge.data.quality.stage import count_stage
+from kedge.data.records import read_before
 from kedge.data.sample import SampleOptions, draw
 from kedge.data.stage import StoredRows
-from kedge.data.store import store
+from kedge.data.store import Place, store
 from kedge.data.types import BuildRequest, BuildResult, StageSpec
 
 
@@ -49,9 +50,26 @@ def build(
     rows = ingest(request.sources, root, progress, cache=packs, stages=stages, mapper=mapper)
     judged = judge_rows(rows, request.quality) if request.quality else NOTHING
     judged = _drawn(rows, request.sample, judged) if request.sample else judged
-    memory = packs / "clusters" if cache else None
-    divided = divide(rows, request.duplicates, request.split, progress, judged, memory)
-    result = store(request, recipe(request), rows, divided, folder=folder, blobs=blobs, progress=progress)
+    records = packs / "records"
+    before = read_before(blobs, request.parent, records) if request.parent else None
+    divided = divide(
+        rows,
+        request.duplicates,
+        request.split,
+        progress,
+        judged,
+        memory=packs / "clusters" if cache else None,
+        drawn=before.drawn(request.split) if before else None,
+    )
+    result = store(
+        request,
+        recipe(request),
+        rows,
+        divided,
+        before=before,
+        place=Place(blobs=blobs, folder=folder, memory=records),
+        progress=progress,
+    )
     prune(packs, rows.packs)
     return result
 

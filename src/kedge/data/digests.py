@@ -50,6 +50,21 @@ def key_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") or 1
 
 
+def equal(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Where digests are the same."""
+    same: NDArray[np.bool_] = (left[:, 0] == right[:, 0]) & (left[:, 1] == right[:, 1])
+    return same
+
+
+def by_id(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """The order of digests."""
+    order = np.argsort(pairs[:, 0], kind="stable")
+    first = pairs[order, 0]
+    if (first[1:] == first[:-1]).any():  # as good as never, unless digests are there twice
+        return np.lexsort((pairs[:, 1], pairs[:, 0]))
+    return order
+
+
 def repeated(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Where digests stand that may be there more than once; none that is, is left out."""
     order = np.argsort(pairs[:, 0], kind="stable")

@@ -20,12 +20,12 @@ from kedge.core.errors import Invalid
 from kedge.core.hashing import canonical
 from kedge.core.ports import Progress
 from kedge.data.clusters import clusters
-from kedge.data.digests import Digests, binary_column, from_hex, key_of, least, repeated
+from kedge.data.digests import Digests, key_of, least, repeated
 from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
 from kedge.data.quality.judge import NOTHING, Judged
 from kedge.data.rows import DETAIL
-from kedge.data.split import RANK, SPLITS, assign_stratum, assign_time, fall, fall_all
+from kedge.data.split import RANK, SPLITS, Drawn, assign_stratum, assign_time, fall, fall_all
 from kedge.data.stage import StoredRows
 from kedge.data.tags import tag_text
 from kedge.data.types import DuplicateOptions, SplitOptions
@@ -84,10 +84,12 @@ def divide(
     progress: Progress,
     judged: Judged = NOTHING,
     memory: Path | None = None,
+    drawn: Drawn | None = None,
 ) -> Divided:
     """Leave out what was judged, what is there twice, and then what would leak from one split into another.
 
-    `memory` is a folder that stays from build to build: what was compared is kept there.
+    `memory` is a folder that stays from build to build: what was compared is kept there. `drawn` has what need not be
+    drawn again.
     """
     progress.start(4, "comparing rows")
     columns = _columns(rows, split)
@@ -109,7 +111,7 @@ def divide(
         dropped.append(Dropped("duplicate:near", kept[near], heads[near]))
         kept = heads = kept[~near]
     progress.advance()
-    fallen = _fallen(rows, columns, kept, heads, split)
+    fallen = _fallen(rows, columns, kept, heads, split, drawn)
     divided = replace(_separate(columns, kept, heads, fallen, tuple(dropped)), judged=judged)
     progress.advance()
     progress.note(rows=len(divided.kept), dropped=len(rows) - len(divided.kept))
@@ -159,26 +161,20 @@ _GIVES_WAY = {
 
 
 def _columns(rows: StoredRows, options: SplitOptions) -> _Columns:
-    """One pass over the rows' digests and, if a tag decides anything, their tags."""
-    ids = np.empty((len(rows), 2), dtype=np.uint64)
-    contents = np.empty((len(rows), 2), dtype=np.uint64)
+    """The rows' digests and, if a tag decides anything, one pass over their tags."""
     splits = np.empty(len(rows), dtype=np.uint8) if options.group else None
     unseen = np.zeros((len(options.unseen), len(rows)), dtype=np.uint64)
     fallen = lru_cache(maxsize=1 << 16)(lambda group: SPLITS.index(fall(group, options)))
-    names = ["id", CONTENT, *(("tags", "source") if options.group or options.unseen else ())]
     at = 0
-    for batch in rows.scan(names):
+    for batch in rows.scan(["tags", "source"]) if options.group or options.unseen else ():
         end = at + batch.num_rows
-        ids[at:end] = from_hex(batch.column("id"))
-        contents[at:end] = binary_column(batch.column(CONTENT))
-        if options.group or options.unseen:
-            tags = [msgspec.json.decode(text) for text in batch.column("tags").to_pylist()]
-            for i, tag in enumerate(options.unseen):
-                unseen[i, at:end] = [key_of(tag_text(each[tag])) if tag in each else 0 for each in tags]
-            if splits is not None:
-                splits[at:end] = [fallen(group) for group in _groups(tags, batch, options.group)]
+        tags = [msgspec.json.decode(text) for text in batch.column("tags").to_pylist()]
+        for i, tag in enumerate(options.unseen):
+            unseen[i, at:end] = [key_of(tag_text(each[tag])) if tag in each else 0 for each in tags]
+        if splits is not None:
+            splits[at:end] = [fallen(group) for group in _groups(tags, batch, options.group)]
         at = end
-    return _Columns(Digests(ids), Digests(contents), splits, unseen)
+    return _Columns(Digests(rows.numbers("id")), Digests(rows.numbers(CONTENT)), splits, unseen)
 
 
 def _groups(tags: Sequence[dict[str, Any]], batch: Any, group: str) -> Iterator[str]:
@@ -216,22 +212,32 @@ def _once(
 
 
 def _fallen(
-    rows: StoredRows, columns: _Columns, kept: NDArray[np.int64], heads: NDArray[np.int64], options: SplitOptions
+    rows: StoredRows,
+    columns: _Columns,
+    kept: NDArray[np.int64],
+    heads: NDArray[np.int64],
+    options: SplitOptions,
+    drawn: Drawn | None,
 ) -> NDArray[np.uint8]:
     """The split of each row before leaks are looked for."""
     if options.time:
         return assign_time(rows, kept, options)
     if options.stratum:
         return assign_stratum(rows, kept, heads, columns.ids.hex(heads), options)
-    return _by_cluster(columns.ids, heads, options) if columns.splits is None else columns.splits[kept]
+    return _by_cluster(columns.ids, heads, options, drawn) if columns.splits is None else columns.splits[kept]
 
 
-def _by_cluster(ids: Digests, heads: NDArray[np.int64], options: SplitOptions) -> NDArray[np.uint8]:
+def _by_cluster(
+    ids: Digests, heads: NDArray[np.int64], options: SplitOptions, drawn: Drawn | None
+) -> NDArray[np.uint8]:
     """The split that each row's cluster falls into."""
-    result = np.empty(len(heads), dtype=np.uint8)
-    for begin in range(0, len(heads), _CHUNK):
-        names = ids.hex(heads[begin : begin + _CHUNK])
-        result[begin : begin + _CHUNK] = fall_all(names, options)
+    if drawn is None:
+        result, left = np.empty(len(heads), dtype=np.uint8), np.arange(len(heads))
+    else:
+        result, left = drawn.find(ids.pairs[heads])
+    for begin in range(0, len(left), _CHUNK):
+        part = left[begin : begin + _CHUNK]
+        result[part] = fall_all(ids.hex(heads[part]), options)
     return result
 
 

@@ -7,8 +7,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, groupby
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -17,15 +18,18 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 
 from kedge.core.dataset import Reject
+from kedge.data.numbers import NUMBERS, NumbersWriter, open_numbers
 from kedge.data.stage import BATCH
 
 SUFFIX = ".arrow"
 REJECTS_SUFFIX = ".rejects"
 INDEX_SUFFIX = ".json"
+NUMBERS_SUFFIX = ".numbers"
 SCAN = 4096  # rows that a scan gives at a time, if the batches of small files add up to so many
 HELD = 96 << 20  # bytes of columns that are held while rows of them are picked
 NEAR = 64  # batches that are read for some rows of theirs, though all rows might be held
 _OPEN = 16
+_SUFFIXES = (SUFFIX, REJECTS_SUFFIX, NUMBERS_SUFFIX, INDEX_SUFFIX)  # the index last
 
 REJECT = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("source", "reason", "detail", "row")])
 _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
@@ -34,7 +38,8 @@ _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 class Entry(msgspec.Struct, frozen=True):
     """What a pack holds of one part: its batches, from which on and how many rows each has; the same for rejects.
 
-    `media` names the files of the folder `media` that the rows refer to.
+    `begin` is the number of its first row in the pack. `media` names the files of the folder `media` that the rows
+    refer to.
     """
 
     key: str
@@ -42,6 +47,7 @@ class Entry(msgspec.Struct, frozen=True):
     rows: list[int]
     first_reject: int
     rejects: list[int]
+    begin: int
     media: list[str] = []
 
 
@@ -62,7 +68,9 @@ class PackWriter:
         self._stack = ExitStack()
         self._rows = self._open(SUFFIX, schema)
         self._rejects = self._open(REJECTS_SUFFIX, REJECT)
+        self._numbers = self._stack.enter_context(NumbersWriter(self._temporary(NUMBERS_SUFFIX)))
         self._counts = [0, 0]
+        self._begin = 0
         self._entries: list[Entry] = []
 
     def add(
@@ -75,27 +83,29 @@ class PackWriter:
         for batch, rejected in batches:
             if batch.num_rows:
                 self._rows.write_batch(batch)
+                self._numbers.add(batch)
                 rows.append(batch.num_rows)
             if rejected:
                 columns = [[getattr(each, name) for each in rejected] for name in REJECT.names]
                 self._rejects.write_batch(pa.record_batch(columns, schema=REJECT))
                 rejects.append(len(rejected))
         self._counts = [first + len(rows), first_reject + len(rejects)]
-        self._entries.append(Entry(key, first, rows, first_reject, rejects, sorted(media)))
+        self._entries.append(Entry(key, first, rows, first_reject, rejects, self._begin, sorted(media)))
+        self._begin += sum(rows)
 
     def close(self) -> list[Entry]:
         """Make the pack appear, its index last."""
         self._stack.close()
         index = self._temporary(INDEX_SUFFIX)
         index.write_bytes(msgspec.json.encode(self._entries))
-        for suffix in (SUFFIX, REJECTS_SUFFIX, INDEX_SUFFIX):
+        for suffix in _SUFFIXES:
             self._temporary(suffix).replace(self._folder / f"{self._name}{suffix}")
         return self._entries
 
     def abandon(self) -> None:
         """Leave nothing behind."""
         self._stack.close()
-        for suffix in (SUFFIX, REJECTS_SUFFIX, INDEX_SUFFIX):
+        for suffix in _SUFFIXES:
             self._temporary(suffix).unlink(missing_ok=True)
 
     def _open(self, suffix: str, schema: pa.Schema) -> pa.ipc.RecordBatchFileWriter:
@@ -170,6 +180,19 @@ class PackedRows:
         self._scanned.add(wanted)
         held = self._whole(wanted) if again else None
         yield from self._stream(wanted) if held is None else held.to_batches(max_chunksize=SCAN)
+
+    def numbers(self, column: str) -> NDArray[Any]:
+        """A column of digests or lengths of all rows: (rows, 2) or (rows,)."""
+        kind = NUMBERS[column]
+        numbers = np.empty((len(self), *kind.shape), dtype=kind.base)
+        done = 0
+        for pack, parts in groupby(self._parts, lambda located: located.pack):
+            table = open_numbers(self._folder / f"{pack}{NUMBERS_SUFFIX}")[column]
+            for located in parts:
+                begin, count = located.entry.begin, sum(located.entry.rows)
+                numbers[done : done + count] = table[begin : begin + count]
+                done += count
+        return numbers
 
     def _stream(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         open_pack = _opener(self._folder, columns)

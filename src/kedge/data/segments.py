@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kedge.core.artifact import Blob
 from kedge.core.dataset import Reject, Row, Segment, Split
 from kedge.core.hashing import canonical
 from kedge.core.ports import BlobStore
@@ -49,21 +50,32 @@ class Placed:
     split: Split
 
 
+Finish = Callable[[Segment, pa.Table], Blob]
+"""Takes a segment that was stored and its rows, and gives the blob that stands beside it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A segment that was stored, and the ids of its rows in their order."""
+    """A segment that was stored, and the blob beside it."""
 
     segment: Segment
-    ids: pa.ChunkedArray
+    beside: Blob
 
 
 class SegmentWriter:
     """Stores the rows of one split in segments named `<split>-<prefix>00000.parquet`, in the order they are added."""
 
     def __init__(
-        self, blobs: BlobStore, split: Split, folder: Path, pool: ThreadPoolExecutor, prefix: str = ""
+        self,
+        blobs: BlobStore,
+        split: Split,
+        folder: Path,
+        pool: ThreadPoolExecutor,
+        finish: Finish,
+        prefix: str = "",
     ) -> None:
         self._blobs, self._split, self._folder, self._pool, self._prefix = blobs, split, folder, pool, prefix
+        self._finish = finish
         self._held: list[pa.RecordBatch] = []
         self._held_rows = self._held_bytes = 0
         self._groups: list[pa.Table] = []
@@ -105,21 +117,21 @@ class SegmentWriter:
         if not self._groups:
             return
         title = f"{self._split}-{self._prefix}{len(self._futures):05d}.parquet"
-        self._futures.append(self._pool.submit(_store, self._blobs, self._split, title, self._folder, self._groups))
+        self._futures.append(self._pool.submit(self._store, title, self._groups))
         self._groups, self._bytes = [], 0
         if len(self._futures) > WRITERS:
             self._futures[-1 - WRITERS].result()  # so that no more than these are held
 
-
-def _store(blobs: BlobStore, split: Split, title: str, folder: Path, groups: Sequence[pa.Table]) -> Written:
-    path = folder / title
-    with pq.ParquetWriter(path, groups[0].schema, compression="zstd", use_dictionary=["source"]) as out:
-        for group in groups:
-            out.write_table(group, row_group_size=len(group))
-    rows = sum(len(group) for group in groups)
-    segment = Segment(split=split, title=title, digest=blobs.put_file(path), rows=rows, bytes=path.stat().st_size)
-    path.unlink()
-    return Written(segment, pa.concat_tables([group.select(["id"]) for group in groups]).column(0))
+    def _store(self, title: str, groups: Sequence[pa.Table]) -> Written:
+        path = self._folder / title
+        with pq.ParquetWriter(path, groups[0].schema, compression="zstd", use_dictionary=["source"]) as out:
+            for group in groups:
+                out.write_table(group, row_group_size=len(group))
+        rows = pa.concat_tables(groups)
+        digest = self._blobs.put_file(path)
+        segment = Segment(split=self._split, title=title, digest=digest, rows=len(rows), bytes=path.stat().st_size)
+        path.unlink()
+        return Written(segment, self._finish(segment, rows))
 
 
 def _sizes(batch: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

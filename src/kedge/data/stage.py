@@ -50,6 +50,10 @@ class StoredRows(Protocol):
         """All rows in order, these columns only, in batches of a few thousand."""
         ...
 
+    def numbers(self, column: str) -> NDArray[Any]:
+        """A column of digests or lengths of all rows: (rows, 2) or (rows,)."""
+        ...
+
     def take(self, ordinals: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """The rows with these numbers, in the order asked for. Cheap when they lie near each other."""
         ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kedge.core.artifact import Artifact, ArtifactKind, Blob
@@ -21,15 +19,16 @@ from kedge.core.hashing import canonical
 from kedge.core.manifest import decode, read_manifest, write_artifact
 from kedge.core.ports import BlobStore, Progress
 from kedge.data import keyed
-from kedge.data.digests import binary_column, from_hex
+from kedge.data.digests import by_id
 from kedge.data.divide import Divided, tell
 from kedge.data.locate import SUFFIX, encode_ids
 from kedge.data.packs import PackedRows
 from kedge.data.privacy.index import SUBJECTS, encode_subjects, fill_vault
 from kedge.data.privacy.stage import PRIVACY
 from kedge.data.profile import Profile
-from kedge.data.read import REJECTS, read_dataset
-from kedge.data.segments import BODY, MEDIA_TYPE, ROWS, WRITERS, RejectWriter, SegmentWriter
+from kedge.data.read import REJECTS
+from kedge.data.records import Before, Records, forget_records, keep_records
+from kedge.data.segments import MEDIA_TYPE, ROWS, WRITERS, RejectWriter, SegmentWriter
 from kedge.data.split import SPLITS
 from kedge.data.types import BuildRequest, BuildResult
 
@@ -40,26 +39,14 @@ _TEXTS = ["id", "input", "target", "source", "tags"]
 _CHUNK = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
-    """What is compared of rows: id, body and cluster, a row a place; and the split."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a version is stored. `folder` is for temporary files; in `memory` the records of segments stay from build to
+    build."""
 
-    ids: NDArray[np.uint64]
-    bodies: NDArray[np.uint64]
-    clusters: NDArray[np.uint64]
-    splits: NDArray[np.uint8]
-
-    @property
-    def digest(self) -> str:
-        """One digest over all rows, in whatever order they stand."""
-        order = np.lexsort((self.ids[:, 1], self.ids[:, 0]))
-        hasher = hashlib.sha256()
-        for begin in range(0, len(order), 1 << 16):
-            part = order[begin : begin + (1 << 16)]
-            numbers = np.concatenate((self.ids[part], self.bodies[part], self.clusters[part]), axis=1).astype(">u8")
-            told = np.concatenate((numbers.view(np.uint8), self.splits[part][:, None]), axis=1)
-            hasher.update(told.tobytes())
-        return f"sha256:{hasher.hexdigest()}"
+    blobs: BlobStore
+    folder: Path
+    memory: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +64,25 @@ def store(
     rows: PackedRows,
     divided: Divided,
     *,
-    folder: Path,
-    blobs: BlobStore,
+    before: Before | None,
+    place: Place,
     progress: Progress,
 ) -> BuildResult:
-    """Write what is new. If the parent says all of it already, the result is the parent."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write what is new. If the version before says all of it already, it is the result."""
+    blobs = place.blobs
+    place.folder.mkdir(parents=True, exist_ok=True)
     progress.start(len(divided.kept), "writing rows")
     records = _records(rows, divided)
-    rejects, reasons, quarantined = _write_rejects(request, rows, divided, folder)
+    rejects, reasons, quarantined = _write_rejects(request, rows, divided, place.folder)
     rows_digest = records.digest
-    if request.parent:
-        before = read_dataset(blobs, request.parent)
-        told = canonical([before.name, before.rows_digest, before.recipe, before.rejects])
+    if before is not None:
+        was = before.manifest
+        told = canonical([was.name, was.rows_digest, was.recipe, was.rejects])
         if told == canonical([request.name, rows_digest, recipe, reasons]):
-            return BuildResult(artifact=_artifact(blobs, request.parent), manifest=before)
-    stored = (
-        _kept(blobs, request.parent, records) if request.parent else _Stored([], {}, np.zeros(len(divided.kept), bool))
-    )
-    _write_fresh(request, rows, divided, stored, folder=folder, blobs=blobs)
+            return BuildResult(artifact=_artifact(blobs, before.digest), manifest=was)
+    stored = _kept(blobs, before, records)
+    _write_fresh(request, rows, divided, stored, place)
+    forget_records(stored.segments, place.memory)
     progress.advance(len(divided.kept))
     subjects, found = _subjects(request, rows, divided)
     manifest = DatasetManifest(
@@ -140,13 +127,9 @@ def _subjects(
 
 
 def _records(rows: PackedRows, divided: Divided) -> Records:
-    bodies = np.empty((len(rows), 2), dtype=np.uint64)
-    at = 0
-    for batch in rows.scan([keyed.BODY]):
-        bodies[at : at + batch.num_rows] = binary_column(batch.column(keyed.BODY))
-        at += batch.num_rows
     pairs = divided.ids.pairs
-    return Records(pairs[divided.kept], bodies[divided.kept], pairs[divided.heads], divided.splits)
+    bodies = rows.numbers(keyed.BODY)[divided.kept]
+    return Records(pairs[divided.kept], bodies, pairs[divided.heads], divided.splits)
 
 
 def _write_rejects(
@@ -159,49 +142,37 @@ def _write_rejects(
     return path, writer.close(), writer.quarantined
 
 
-def _kept(blobs: BlobStore, parent: str, records: Records) -> _Stored:
-    """The parent's segments, without the rows that are gone or changed; one that has lost too many is left out."""
-    order = np.lexsort((records.ids[:, 1], records.ids[:, 0]))
+def _kept(blobs: BlobStore, before: Before | None, records: Records) -> _Stored:
+    """The segments before, without the rows that are gone or changed; one that has lost too many is left out."""
+    stored = _Stored([], {}, np.zeros(len(records.ids), dtype=bool))
+    if before is None or not len(records.ids):
+        return stored
+    order = by_id(records.ids)
     sorted_ids = records.ids[order, 0]
-    there = np.zeros(len(order), dtype=bool)
-    manifest = read_manifest(blobs, parent)
-    segments, ids = [], {}
-    for segment in read_dataset(blobs, parent).segments:
-        own = read_records(blobs, segment)
-        at = order[np.minimum(np.searchsorted(sorted_ids, own.ids[:, 0]), len(order) - 1)] if len(order) else None
-        if at is None:
-            continue
-        same = (
-            (records.ids[at] == own.ids).all(axis=1)
-            & (records.bodies[at] == own.bodies).all(axis=1)
-            & (records.clusters[at] == own.clusters).all(axis=1)
-            & (records.splits[at] == own.splits)
-        )
+    manifest = read_manifest(blobs, before.digest)
+    for segment, own in zip(before.manifest.segments, before.records, strict=True):
+        at = order[np.minimum(np.searchsorted(sorted_ids, own.ids[:, 0]), len(order) - 1)]
+        same = records.same(at, own)
         same[list(segment.deleted)] = False
         layer = manifest.layer(segment.title + SUFFIX)
         if same.sum() >= segment.rows * WORN and layer is not None:
-            there[at[same]] = True
-            segments.append(replace(segment, deleted=tuple(np.flatnonzero(~same).tolist())))
-            ids[segment.title] = layer
-    return _Stored(segments, ids, there)
+            stored.there[at[same]] = True
+            stored.segments.append(replace(segment, deleted=tuple(np.flatnonzero(~same).tolist())))
+            stored.ids[segment.title] = layer
+    return stored
 
 
-def read_records(blobs: BlobStore, segment: Segment) -> Records:
-    """What is compared of a segment's rows, deleted ones too."""
-    with pq.ParquetFile(blobs.fetch(segment.digest)) as parquet:
-        table = parquet.read(columns=["id", "cluster", BODY], use_threads=False).combine_chunks()
-    columns = {name: table.column(name).combine_chunks() for name in table.column_names}
-    splits = np.full(len(table), SPLITS.index(segment.split), dtype=np.uint8)
-    return Records(from_hex(columns["id"]), binary_column(columns[BODY]), from_hex(columns["cluster"]), splits)
-
-
-def _write_fresh(
-    request: BuildRequest, rows: PackedRows, divided: Divided, stored: _Stored, *, folder: Path, blobs: BlobStore
-) -> None:
+def _write_fresh(request: BuildRequest, rows: PackedRows, divided: Divided, stored: _Stored, place: Place) -> None:
     """New segments for the rows that are not in place, behind the others."""
+
+    def finish(segment: Segment, rows: pa.Table) -> Blob:
+        keep_records(segment, rows, place.memory)
+        data = encode_ids(rows.column("id").to_pylist())
+        return Blob(digest=place.blobs.put(data), size=len(data), media_type="")
+
     prefix = request.parent.removeprefix("sha256:")[:12] + "-" if request.parent else ""
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="segments") as pool:
-        writers = [SegmentWriter(blobs, split, folder, pool, prefix) for split in SPLITS]
+        writers = [SegmentWriter(place.blobs, split, place.folder, pool, finish, prefix) for split in SPLITS]
         for places, batch in _fresh(rows, divided, np.flatnonzero(~stored.there)):
             splits = divided.splits[places]
             for at, writer in enumerate(writers):
@@ -210,9 +181,8 @@ def _write_fresh(
                     writer.add(batch if chosen.all() else batch.filter(pa.array(chosen)))
         for writer in writers:
             for written in writer.close():
-                data = encode_ids(written.ids.to_pylist())
                 stored.segments.append(written.segment)
-                stored.ids[written.segment.title] = Blob(digest=blobs.put(data), size=len(data), media_type="")
+                stored.ids[written.segment.title] = written.beside
 
 
 def _fresh(
@@ -257,9 +227,10 @@ def _as_stored(batch: pa.RecordBatch, clusters: Sequence[str], extra: Sequence[s
 
 def _profile(rows: PackedRows, divided: Divided) -> Mapping[str, Any]:
     profile = Profile()
-    for _, batch in _picked(rows, divided.kept, [keyed.INPUT_CHARS, keyed.TARGET_CHARS, "tags"]):
-        inputs, targets = (batch.column(name).to_numpy() for name in (keyed.INPUT_CHARS, keyed.TARGET_CHARS))
-        profile.add(inputs, targets, batch.column("tags").to_pylist())
+    inputs, targets = (rows.numbers(name)[divided.kept] for name in (keyed.INPUT_CHARS, keyed.TARGET_CHARS))
+    for begin, batch in _picked(rows, divided.kept, ["tags"]):
+        part = slice(begin, begin + batch.num_rows)
+        profile.add(inputs[part], targets[part], batch.column("tags").to_pylist())
     return profile.result(divided.splits, divided.heads)
 
 

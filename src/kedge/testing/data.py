@@ -18,6 +18,7 @@ from kedge.data.build import build
 from kedge.data.divide import divide, tell
 from kedge.data.duplicates import open_signatures
 from kedge.data.keyed import keyed, to_batch
+from kedge.data.numbers import column_of
 from kedge.data.rows import make_row
 from kedge.data.sources.jsonl import SOURCE, JsonlOptions
 from kedge.data.split import SPLITS
@@ -43,6 +44,10 @@ class MemoryRows:
         """All rows, two at a time."""
         chosen = self.batch.select(list(columns))
         yield from (chosen.slice(at, 2) for at in range(0, len(self), 2))
+
+    def numbers(self, column: str) -> NDArray[Any]:
+        """A column of digests or lengths of all rows."""
+        return column_of(self.batch, column)
 
     def take(self, ordinals: NDArray[np.int64], columns: Sequence[str]) -> pa.Table:
         """The rows with these numbers, in the order asked for."""

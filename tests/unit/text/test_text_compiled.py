@@ -1,6 +1,7 @@
 """Machine code counts and signs as plain Python does."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from kedge.data.columns import string_buffers
 from kedge.text.compiled.columns import COUNTS
 from kedge.text.compiled.quality import count_batch
 from kedge.text.compiled.shingles import character_shingles, character_signatures, similarities
+from kedge.text.compiled.tables import ALNUM, LETTER, LIMIT, PUNCTUATION, SPACE, WORD, load_tables
 from kedge.text.minhash import signatures
 from kedge.text.shingles import jaccard, shingle_sets, shingles
 
@@ -86,3 +88,16 @@ def test_runs_of_characters_are_compared_as_without_machine_code(texts: list[str
     left, right = np.divmod(np.arange(len(texts) ** 2), len(texts))
     sets = character_shingles(*string_buffers(pa.array(texts, pa.string())), width)
     assert (similarities(sets, left, right) == jaccard(shingle_sets(texts, width), left, right)).all()
+
+
+def test_every_character_is_in_the_classes_that_python_says() -> None:
+    tables, word = load_tables(), re.compile(r"\w")
+    for code in range(LIMIT):
+        character, kind = chr(code), int(tables.kind[code])
+        assert bool(kind & SPACE) == character.isspace()
+        assert bool(kind & LETTER) == character.isalpha()
+        assert bool(kind & ALNUM) == character.isalnum()
+        assert bool(kind & WORD) == bool(word.match(character))
+        assert bool(kind & PUNCTUATION) == unicodedata.category(character).startswith("P")
+        small = character.lower()
+        assert tables.lower[code] == (ord(small) if len(small) == 1 else code)

@@ -1,0 +1,136 @@
+"""What is compared of the rows of a version and of the one before: numbers, kept in a file for each segment in place."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from kedge.core.dataset import DatasetManifest, Segment
+from kedge.core.errors import Broken
+from kedge.core.ports import BlobStore
+from kedge.core.spec import to_plain
+from kedge.data.digests import binary_column, by_id, equal, from_hex
+from kedge.data.locate import open_array
+from kedge.data.read import read_dataset
+from kedge.data.segments import BODY
+from kedge.data.split import SPLITS, Drawn
+from kedge.data.types import SplitOptions
+
+SUFFIX = ".npy"
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What is compared of rows: id, body and cluster, a row a place; and the split."""
+
+    ids: NDArray[np.uint64]
+    bodies: NDArray[np.uint64]
+    clusters: NDArray[np.uint64]
+    splits: NDArray[np.uint8]
+
+    @property
+    def digest(self) -> str:
+        """One digest over all rows, in whatever order they stand."""
+        order = by_id(self.ids)
+        hasher = hashlib.sha256()
+        for begin in range(0, len(order), 1 << 16):
+            part = order[begin : begin + (1 << 16)]
+            numbers = np.concatenate((self.ids[part], self.bodies[part], self.clusters[part]), axis=1).astype(">u8")
+            told = np.concatenate((numbers.view(np.uint8), self.splits[part][:, None]), axis=1)
+            hasher.update(told.tobytes())
+        return f"sha256:{hasher.hexdigest()}"
+
+    def same(self, places: NDArray[np.int64], other: Records) -> NDArray[np.bool_]:
+        """Which rows of `other` are in all of it those that stand at these places here."""
+        same: NDArray[np.bool_] = (
+            equal(self.ids[places], other.ids)
+            & equal(self.bodies[places], other.bodies)
+            & equal(self.clusters[places], other.clusters)
+            & (self.splits[places] == other.splits)
+        )
+        return same
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """The version that a build goes on from, with the records of each of its segments: of deleted rows too."""
+
+    digest: str
+    manifest: DatasetManifest
+    records: Sequence[Records]
+
+    def drawn(self, options: SplitOptions) -> Drawn | None:
+        """The splits of its clusters, if they were drawn with these options, which settle them."""
+        if self.manifest.recipe.get("split") != to_plain(options) or not self.records:
+            return None
+        clusters = np.concatenate([each.clusters for each in self.records])
+        return Drawn(clusters, np.concatenate([each.splits for each in self.records]))
+
+
+def read_before(blobs: BlobStore, parent: str, folder: Path) -> Before:
+    """A version by digest. `folder` keeps its records, so that no segment is unpacked for them; losing it costs time."""
+    manifest = read_dataset(blobs, parent)
+    return Before(parent, manifest, [_recall(blobs, segment, folder) for segment in manifest.segments])
+
+
+def read_records(blobs: BlobStore, segment: Segment) -> Records:
+    """What is compared of a segment's rows, deleted ones too."""
+    with pq.ParquetFile(blobs.fetch(segment.digest)) as parquet:
+        return _records(segment, parquet.read(columns=["id", "cluster", BODY], use_threads=False))
+
+
+def keep_records(segment: Segment, rows: Any, folder: Path) -> None:
+    """Keep the records of a segment that was written: a table of its rows."""
+    _keep(segment, _records(segment, rows), folder)
+
+
+def forget_records(segments: Iterable[Segment], folder: Path) -> None:
+    """Remove the records of all segments but these."""
+    stay = {_path(segment, folder).name for segment in segments}
+    for path in folder.glob("*") if folder.is_dir() else ():
+        if path.name not in stay:
+            path.unlink(missing_ok=True)
+
+
+def _records(segment: Segment, rows: Any) -> Records:
+    columns = {name: rows.column(name).combine_chunks() for name in ("id", "cluster", BODY)}
+    ids, clusters = from_hex(columns["id"]), from_hex(columns["cluster"])
+    return Records(ids, binary_column(columns[BODY]), clusters, _splits(segment, len(ids)))
+
+
+def _recall(blobs: BlobStore, segment: Segment, folder: Path) -> Records:
+    try:
+        numbers = open_array(_path(segment, folder))
+    except (OSError, Broken):
+        numbers = None
+    if numbers is None or numbers.dtype != np.uint64 or numbers.shape != (segment.rows, 6):
+        records = read_records(blobs, segment)
+        _keep(segment, records, folder)
+        return records
+    return Records(numbers[:, :2], numbers[:, 2:4], numbers[:, 4:], _splits(segment, segment.rows))
+
+
+def _keep(segment: Segment, records: Records, folder: Path) -> None:
+    """Damaged, they match no row, and rows are written anew; so nothing waits for the disk here."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _path(segment, folder)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    with temporary.open("wb") as file:
+        np.save(file, np.concatenate((records.ids, records.bodies, records.clusters), axis=1), allow_pickle=False)
+    temporary.replace(path)
+
+
+def _splits(segment: Segment, rows: int) -> NDArray[np.uint8]:
+    return np.full(rows, SPLITS.index(segment.split), dtype=np.uint8)
+
+
+def _path(segment: Segment, folder: Path) -> Path:
+    return folder / f"{segment.split}-{segment.digest.removeprefix('sha256:')}{SUFFIX}"
