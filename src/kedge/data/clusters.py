@@ -140,7 +140,7 @@ def _pairs(
 ) -> Iterator[NDArray[np.int64] | None]:
     """New rows with the rows of the same key in one band; None if there are more than are all compared."""
     sorted_keys, at = known.keys[number], known.places[number]
-    low, high = np.searchsorted(sorted_keys, keys), np.searchsorted(sorted_keys, keys, side="right")
+    low, high = _stretches(sorted_keys, keys)
     _, inverse, times = np.unique(keys, return_inverse=True, return_counts=True)
     if len(keys) and int((high - low + times[inverse]).max()) > WINDOW:
         yield None
@@ -152,6 +152,20 @@ def _pairs(
         yield pairs[others >= 0]
     for among in pairs_of(keys, WINDOW):
         yield new[among]
+
+
+def _stretches(ordered: NDArray[np.uint64], keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where among ordered keys those that are the same begin and end. They are looked for in their order, which finds
+    each one near the one before; and few are there."""
+    order = np.argsort(keys, kind="stable")
+    begins = np.searchsorted(ordered, keys[order])
+    ends = begins.copy()
+    there = np.flatnonzero(begins < len(ordered))
+    there = there[ordered[begins[there]] == keys[order[there]]]
+    ends[there] = np.searchsorted(ordered, keys[order[there]], side="right")
+    low, high = np.empty_like(begins), np.empty_like(ends)
+    low[order], high[order] = begins, ends
+    return low, high
 
 
 def _keys_of(rows: StoredRows, kept: NDArray[np.int64], new: NDArray[np.int64]) -> Iterator[NDArray[np.uint64]]:

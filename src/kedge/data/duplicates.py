@@ -35,7 +35,7 @@ APART = 1 << 18  # pairs that are remembered as not near: they share other bands
 PAIRS = 4096  # that are looked at at a time
 HELD = 2 << 20  # characters of texts that are compared at a time
 BLOCK = 1 << 16  # characters
-WORTHWHILE = 1 << 20  # bytes of texts below which loading machine code costs more than it saves
+WORTHWHILE = 6 << 20  # bytes of texts in one process below which loading machine code costs more than it saves
 
 # For each row the one it is connected with, and pairs of rows that are not near.
 Known = tuple[NDArray[np.int64], set[tuple[int, int]]]
@@ -94,12 +94,8 @@ def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.in
 
 
 def _character_signer(options: DuplicateOptions) -> Callable[[pa.Array], NDArray[np.uint32]]:
-    seen = 0
-
     def sign(column: pa.Array) -> NDArray[np.uint32]:
-        nonlocal seen
-        seen += column.nbytes  # small files come one by one, and together are worth it too
-        if _is_worthwhile(seen):
+        if _meter.is_worthwhile(column.nbytes):
             minima: NDArray[np.uint32] = _kernels().character_signatures(
                 *string_buffers(column), options.shingle, HASHES
             )
@@ -122,10 +118,20 @@ def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[begin:]
 
 
-def _is_worthwhile(size: int) -> bool:
-    """Whether so many bytes of text are enough for machine code, where there is any: it gives the same, ten times as
-    fast."""
-    return size >= WORTHWHILE and find_spec("numba") is not None
+class _Meter:
+    """How many bytes of texts this process has compared: many small ones are worth machine code together."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def is_worthwhile(self, size: int) -> bool:
+        """Whether so many more are enough for machine code, where there is any: it gives the same, four times as
+        fast."""
+        self.seen += size
+        return self.seen >= WORTHWHILE and find_spec("numba") is not None
+
+
+_meter = _Meter()
 
 
 def _kernels() -> Any:
@@ -141,7 +147,7 @@ def _similarities(texts: Sequence[str], pairs: NDArray[np.int64], options: Dupli
     """The exact similarity of pairs of these texts."""
     column = pa.array(texts, pa.string())
     words = options.unit == "words"
-    if words or _is_worthwhile(column.nbytes):
+    if words or _meter.is_worthwhile(column.nbytes):
         kernels = _kernels()
         cut = kernels.word_shingles if words else kernels.character_shingles
         sets: Ragged = cut(*string_buffers(column), options.shingle)

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
-from itertools import accumulate, groupby
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,7 @@ class PackedRows:
         self._begins = [0, *accumulate(rows for _, _, rows in self._batches)]
         self._starts = np.array(self._begins)
         self._parts = parts
+        self._stretches = list(_stretches(parts))
         self._held: dict[tuple[str, ...], pa.Table | None] = {}
         self._scanned: set[tuple[str, ...]] = set()
 
@@ -186,12 +187,10 @@ class PackedRows:
         kind = NUMBERS[column]
         numbers = np.empty((len(self), *kind.shape), dtype=kind.base)
         done = 0
-        for pack, parts in groupby(self._parts, lambda located: located.pack):
-            table = open_numbers(self._folder / f"{pack}{NUMBERS_SUFFIX}")[column]
-            for located in parts:
-                begin, count = located.entry.begin, sum(located.entry.rows)
-                numbers[done : done + count] = table[begin : begin + count]
-                done += count
+        for pack, begin, end in self._stretches:
+            table = open_numbers(self._folder / f"{pack}{NUMBERS_SUFFIX}")
+            numbers[done : done + end - begin] = table[column][begin:end]
+            done += end - begin
         return numbers
 
     def _stream(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
@@ -269,6 +268,20 @@ class PackedRows:
             return pa.table({name: pa.array([], pa.string()) for name in columns})
         schema = _opener(self._folder, tuple(columns))(self._parts[0].pack).schema
         return schema.empty_table()
+
+
+def _stretches(parts: Sequence[Located]) -> Iterator[tuple[str, int, int]]:
+    """Rows that follow each other in one pack: the pack, the number of the first, and of the one behind the last."""
+    pack, begin, end = "", 0, 0
+    for located in parts:
+        entry = located.entry
+        if (located.pack, entry.begin) != (pack, end):
+            if begin < end:
+                yield pack, begin, end
+            pack, begin = located.pack, entry.begin
+        end = entry.begin + sum(entry.rows)
+    if begin < end:
+        yield pack, begin, end
 
 
 def _opener(
