@@ -22,7 +22,7 @@ from kedge.core.errors import Broken
 from kedge.core.hashing import digest_of
 from kedge.core.spec import to_plain
 from kedge.data.code import digest_code
-from kedge.data.digests import Digests
+from kedge.data.digests import Digests, Places, equal
 from kedge.data.duplicates import (
     AT_ONCE,
     BAND_SIZE,
@@ -101,9 +101,8 @@ def clusters(
 
 def _places(known: _Known, own: NDArray[np.uint64], texts: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Where each row that is known stands now, -1 for one that is gone or says something else."""
-    order = np.argsort(own[:, 0], kind="stable")
-    found = order[np.minimum(np.searchsorted(own[order, 0], known.ids[:, 0]), len(order) - 1)]
-    same = (own[found] == known.ids).all(axis=1) & (texts[found] == known.contents).all(axis=1)
+    found = Places(own).of(known.ids)
+    same = equal(own[found], known.ids) & equal(texts[found], known.contents)
     return np.where(same, found, -1)
 
 

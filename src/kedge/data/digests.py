@@ -56,9 +56,25 @@ def equal(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.boo
     return same
 
 
+class Places:
+    """Finds digests among others. Both are gone through in their order, so that each is near the one before."""
+
+    def __init__(self, among: NDArray[np.uint64]) -> None:
+        self._order = np.argsort(among[:, 0])
+        self._sorted = among[self._order, 0]
+
+    def of(self, wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Where each of them stands, if it is there at all: whether it does, `equal` tells."""
+        order = np.argsort(wanted[:, 0])
+        at = np.searchsorted(self._sorted, wanted[order, 0])
+        places = np.empty(len(wanted), dtype=np.int64)
+        places[order] = self._order[np.minimum(at, len(self._order) - 1)]
+        return places
+
+
 def by_id(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
     """The order of digests."""
-    order = np.argsort(pairs[:, 0], kind="stable")
+    order = np.argsort(pairs[:, 0])
     first = pairs[order, 0]
     if (first[1:] == first[:-1]).any():  # as good as never, unless digests are there twice
         return np.lexsort((pairs[:, 1], pairs[:, 0]))
@@ -67,7 +83,7 @@ def by_id(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 def repeated(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Where digests stand that may be there more than once; none that is, is left out."""
-    order = np.argsort(pairs[:, 0], kind="stable")
+    order = np.argsort(pairs[:, 0])
     ordered = pairs[order, 0]
     same = np.zeros(len(order), dtype=bool)
     equal = ordered[1:] == ordered[:-1]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -29,29 +28,30 @@ def column_of(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
 
 
 class NumbersWriter:
-    """Writes the numbers of one pack, a batch after the other."""
+    """Writes the numbers of one pack: column behind column, so that one is read without the others."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("wb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """On disk before the pack's index is: what a power cut left half-written would be believed."""
-        with self._file:
-            if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
+        self._path = path
+        self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in NUMBERS.names or ()}
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take rows with their keys."""
-        numbers = np.empty(batch.num_rows, dtype=NUMBERS)
-        for name in NUMBERS.fields or ():
-            numbers[name] = column_of(batch, name)
-        self._file.write(numbers.tobytes())
+        for name, held in self._columns.items():
+            held.append(column_of(batch, name).astype(NUMBERS[name].base, copy=False))
+
+    def close(self) -> None:
+        """Write them; they are on disk before the pack's index is: what a power cut left half-written would be
+        believed."""
+        with self._path.open("wb") as file:
+            for held in self._columns.values():
+                file.writelines(each.tobytes() for each in held)
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def open_numbers(path: Path) -> NDArray[Any]:
-    """The numbers of one pack, mapped."""
-    return np.memmap(path, dtype=NUMBERS, mode="r") if path.stat().st_size else np.empty(0, dtype=NUMBERS)
+def read_numbers(path: Path, name: str, begin: int, end: int) -> NDArray[Any]:
+    """Some rows of a column of one pack."""
+    rows = path.stat().st_size // NUMBERS.itemsize
+    kind, before = NUMBERS.fields[name][:2] if NUMBERS.fields else (NUMBERS, 0)
+    at = rows * before + begin * kind.itemsize
+    return np.fromfile(path, dtype=kind, count=end - begin, offset=at)

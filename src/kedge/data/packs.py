@@ -18,7 +18,7 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 
 from kedge.core.dataset import Reject
-from kedge.data.numbers import NUMBERS, NumbersWriter, open_numbers
+from kedge.data.numbers import NUMBERS, NumbersWriter, read_numbers
 from kedge.data.stage import BATCH
 
 SUFFIX = ".arrow"
@@ -68,7 +68,7 @@ class PackWriter:
         self._stack = ExitStack()
         self._rows = self._open(SUFFIX, schema)
         self._rejects = self._open(REJECTS_SUFFIX, REJECT)
-        self._numbers = self._stack.enter_context(NumbersWriter(self._temporary(NUMBERS_SUFFIX)))
+        self._numbers = NumbersWriter(self._temporary(NUMBERS_SUFFIX))
         self._counts = [0, 0]
         self._begin = 0
         self._entries: list[Entry] = []
@@ -96,6 +96,7 @@ class PackWriter:
     def close(self) -> list[Entry]:
         """Make the pack appear, its index last."""
         self._stack.close()
+        self._numbers.close()
         index = self._temporary(INDEX_SUFFIX)
         index.write_bytes(msgspec.json.encode(self._entries))
         for suffix in _SUFFIXES:
@@ -188,8 +189,8 @@ class PackedRows:
         numbers = np.empty((len(self), *kind.shape), dtype=kind.base)
         done = 0
         for pack, begin, end in self._stretches:
-            table = open_numbers(self._folder / f"{pack}{NUMBERS_SUFFIX}")
-            numbers[done : done + end - begin] = table[column][begin:end]
+            path = self._folder / f"{pack}{NUMBERS_SUFFIX}"
+            numbers[done : done + end - begin] = read_numbers(path, column, begin, end)
             done += end - begin
         return numbers
 

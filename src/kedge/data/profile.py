@@ -31,11 +31,11 @@ class Profile:
         self._more: Counter[str] = Counter()
         self._types: dict[str, set[str]] = {}
 
-    def add(self, inputs: NDArray[np.int32], targets: NDArray[np.int32], tags: Iterable[str]) -> None:
-        """Take rows: how long their texts are, and their tags as JSON."""
+    def add(self, inputs: NDArray[np.int32], targets: NDArray[np.int32], tags: Mapping[str, int]) -> None:
+        """Take rows: how long their texts are, and their tags as JSON, each with how many rows have just these."""
         self._inputs.frombytes(np.ascontiguousarray(inputs, dtype=np.int32).tobytes())
         self._targets.frombytes(np.ascontiguousarray(targets, dtype=np.int32).tobytes())
-        for text, times in Counter(tags).items():  # in the order in which they came
+        for text, times in tags.items():
             for name, value in _decoder.decode(text).items():
                 self._count(name, tag_text(value), times)
                 self._types.setdefault(name, set()).add(type(value).__name__)

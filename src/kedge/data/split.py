@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kedge.core.dataset import Split
 from kedge.core.errors import Invalid
-from kedge.data.digests import equal
+from kedge.data.digests import Places, equal
 from kedge.data.stage import StoredRows
 from kedge.data.tags import tag_text
 from kedge.data.types import SplitOptions
@@ -41,9 +41,7 @@ class Drawn:
 
     def find(self, heads: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The split of each head, and which of them were not drawn."""
-        order = np.argsort(self.clusters[:, 0], kind="stable")
-        at = np.searchsorted(self.clusters[order, 0], heads[:, 0])
-        found = order[np.minimum(at, len(order) - 1)]
+        found = Places(self.clusters).of(heads)
         return self.splits[found], np.flatnonzero(~equal(self.clusters[found], heads))
 
 

@@ -19,7 +19,7 @@ from kedge.core.hashing import canonical
 from kedge.core.manifest import decode, read_manifest, write_artifact
 from kedge.core.ports import BlobStore, Progress
 from kedge.data import keyed
-from kedge.data.digests import by_id
+from kedge.data.digests import Places
 from kedge.data.divide import Divided, tell
 from kedge.data.locate import SUFFIX, encode_ids
 from kedge.data.packs import PackedRows
@@ -147,11 +147,10 @@ def _kept(blobs: BlobStore, before: Before | None, records: Records) -> _Stored:
     stored = _Stored([], {}, np.zeros(len(records.ids), dtype=bool))
     if before is None or not len(records.ids):
         return stored
-    order = by_id(records.ids)
-    sorted_ids = records.ids[order, 0]
+    places = Places(records.ids)
     manifest = read_manifest(blobs, before.digest)
     for segment, own in zip(before.manifest.segments, before.records, strict=True):
-        at = order[np.minimum(np.searchsorted(sorted_ids, own.ids[:, 0]), len(order) - 1)]
+        at = places.of(own.ids)
         same = records.same(at, own)
         same[list(segment.deleted)] = False
         layer = manifest.layer(segment.title + SUFFIX)
@@ -230,8 +229,15 @@ def _profile(rows: PackedRows, divided: Divided) -> Mapping[str, Any]:
     inputs, targets = (rows.numbers(name)[divided.kept] for name in (keyed.INPUT_CHARS, keyed.TARGET_CHARS))
     for begin, batch in _picked(rows, divided.kept, ["tags"]):
         part = slice(begin, begin + batch.num_rows)
-        profile.add(inputs[part], targets[part], batch.column("tags").to_pylist())
+        profile.add(inputs[part], targets[part], _counted(batch.column("tags")))
     return profile.result(divided.splits, divided.heads)
+
+
+def _counted(column: pa.Array) -> Mapping[str, int]:
+    """How often each text is there, in the order in which they came."""
+    told = column.dictionary_encode()
+    times = np.bincount(told.indices.to_numpy(), minlength=len(told.dictionary))
+    return dict(zip(told.dictionary.to_pylist(), times.tolist(), strict=True))
 
 
 def _artifact(blobs: BlobStore, digest: str) -> Artifact:

@@ -17,14 +17,15 @@ def signatures(shingles: Ragged, hashes: int) -> NDArray[np.uint32]:
 
     The share of equal minima of two rows estimates the Jaccard similarity of their shingle sets.
     """
-    result = np.empty((len(shingles), hashes), dtype=np.uint32)
+    result = np.empty((hashes, len(shingles)), dtype=np.uint32)
     if not len(shingles):
-        return result
-    begins = shingles.starts[:-1]
+        return result.T
+    begins, drawn = shingles.starts[:-1], np.empty_like(shingles.values)
     for i, (factor, term) in enumerate(zip(*drawn_from(hashes), strict=True)):
-        drawn = ((shingles.values * factor + term) >> np.uint64(32)).astype(np.uint32)
-        result[:, i] = np.minimum.reduceat(drawn, begins)
-    return result
+        np.multiply(shingles.values, factor, out=drawn)
+        np.add(drawn, term, out=drawn)
+        result[i] = np.minimum.reduceat(drawn, begins) >> np.uint64(32)
+    return np.ascontiguousarray(result.T)
 
 
 def drawn_from(hashes: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
