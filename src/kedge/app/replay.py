@@ -20,7 +20,7 @@ from kedge.core.bundle import Bundle, Sampling
 from kedge.core.errors import Invalid, NotFound
 from kedge.core.generation import GenerationRequest, Penalties
 from kedge.core.manifest import export_files
-from kedge.core.trace import Trace, parse_receipt
+from kedge.core.trace import Trace, new_trace_id, parse_receipt
 from kedge.registry.bundle import read_bundle
 from kedge.serve.engines.open import open_engine
 from kedge.serve.engines.run import Answer, run
@@ -93,7 +93,7 @@ def replay(project: Project, receipt: str, *, on: str = "") -> Replay:
         receipt=receipt.strip(),
         on=name,
         bundle=digest,
-        trace=secrets.token_hex(16),
+        trace=new_trace_id(secrets.SystemRandom()),
         sampling=sampling,
         choices=tuple(map(_compare, before, after)),
         notes=(*notes, *_doubts(trace, sampling)),

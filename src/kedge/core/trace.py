@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
 from dataclasses import dataclass
+from random import Random
 
 from kedge.core.errors import Invalid, Refused
 from kedge.core.hashing import keyed_digest
@@ -12,6 +14,16 @@ from kedge.core.hashing import keyed_digest
 MAX_COMMENT = 10_000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _RECEIPT = re.compile(r"rcpt_(?P<trace>[0-9a-f]{32})_(?P<bundle>[0-9a-f]{64})_(?P<seal>[0-9a-f]{16})")
+
+
+def new_trace_id(draw: Random) -> str:
+    """A name that no other trace has, as 32 hexadecimal digits: a UUID of version 7 (RFC 9562).
+
+    It begins with the time, so that later ones are greater and an index of them grows at its end.
+    """
+    bits = draw.getrandbits(74)
+    drawn = (bits >> 62) << 64 | 0b10 << 62 | bits & (1 << 62) - 1
+    return f"{time.time_ns() // 1_000_000 << 80 | 7 << 76 | drawn:032x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

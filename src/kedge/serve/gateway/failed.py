@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from kedge.core.errors import KedgeError
-from kedge.core.trace import Trace
+from kedge.core.trace import Trace, new_trace_id
 from kedge.serve.gateway.errors import ApiError, api_error
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.traces import Record
@@ -18,7 +18,7 @@ def keep_failure(gateway: Gateway, record: Record, error: KedgeError | ApiError)
     taken = time.perf_counter() - record.started
     gateway.ports.traces.add(
         Trace(
-            id=f"{gateway.draw.getrandbits(128):032x}",
+            id=new_trace_id(gateway.draw),
             at=time.time() - taken,
             endpoint=gateway.options.endpoint,
             bundle=record.bundle,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kedge.core.access import Key, Scope
 from kedge.core.errors import KedgeError
+from kedge.core.trace import new_trace_id
 from kedge.serve.gateway.errors import ApiError, Header, api_error
 from kedge.serve.gateway.exchange import Exchange
 from kedge.serve.gateway.parts import Gateway
@@ -25,7 +26,9 @@ class Inward:
     async def ask(self, path: str, body: bytes) -> Outcome:
         """POST a body; the whole answer, or the error as a caller over HTTP gets it."""
         wire = _Wire()
-        exchange = Exchange(wire, id=secrets.token_hex(16), method="POST", path=path, headers={}, body=body)
+        exchange = Exchange(
+            wire, id=new_trace_id(secrets.SystemRandom()), method="POST", path=path, headers={}, body=body
+        )
         route = ROUTES.get(path)
         try:
             if route is None or route.method != "POST" or route.scope is not Scope.ASK:

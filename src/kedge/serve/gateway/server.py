@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from email.utils import formatdate
 from typing import Any
 
+from kedge.core.trace import new_trace_id
 from kedge.serve.gateway.connection import Connection
 from kedge.serve.gateway.exchange import Exchange
 
@@ -57,7 +58,7 @@ class HttpServer:
 
     def new_id(self) -> str:
         """A name for a request that no other has."""
-        return f"{self._draw.getrandbits(128):032x}"
+        return new_trace_id(self._draw)
 
     def answer(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         """Answer a request."""

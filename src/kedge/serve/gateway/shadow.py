@@ -11,6 +11,7 @@ from kedge.core.access import Key
 from kedge.core.errors import KedgeError
 from kedge.core.generation import GenerationEvent
 from kedge.core.release import Role
+from kedge.core.trace import new_trace_id
 from kedge.serve.gateway.errors import ApiError, TimedOut, api_error
 from kedge.serve.gateway.parts import Gateway
 from kedge.serve.gateway.reply import Asked, refusal, requests_of
@@ -34,7 +35,7 @@ async def _answer(gateway: Gateway, asked: Asked, key: Key, parent: str) -> None
     if lane is None:
         return
     settings = gateway.options.settings
-    name = f"{gateway.draw.getrandbits(128):032x}"
+    name = new_trace_id(gateway.draw)
     record = Record(trace=name, route=asked.route, key=key, prompt=asked.content, choices=1)
     record.bundle, record.role, record.parent = lane.running.digest, Role.SHADOW, parent
     lane.running.enter()
