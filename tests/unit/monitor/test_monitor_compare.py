@@ -116,7 +116,7 @@ def test_a_costly_judge_is_asked_about_as_many_answers_of_either_bundle() -> Non
 
     draw = random.Random(5)
     roles = ["canary" if draw.random() < 0.1 else "stable" for _ in range(2000)]
-    traces = [make_trace(role, id=f"{draw.getrandbits(128):032x}") for role in roles]
+    traces = [make_trace(role, id=new_trace_id(draw)) for role in roles]
     rollout = make_rollout(steps=(RolloutStep(share=0.1),), quality=("judge",), errors=False)
     comparison = Comparison(rollout, {"judge": Judge(score=ask, costly=True)})
     comparison.take(*traces)
