@@ -12,7 +12,7 @@ import pytest
 
 from kedge.core.release import Role
 from kedge.core.rollout import Reading, Rollout, RolloutPlan, RolloutStep, Standing
-from kedge.core.trace import Feedback, Trace
+from kedge.core.trace import Feedback, Trace, new_trace_id
 from kedge.monitor.compare import Comparison, Judge, each
 from kedge.monitor.price import price
 
