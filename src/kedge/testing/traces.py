@@ -197,6 +197,17 @@ class TraceStoreSuite:
         assert store.sink.dropped == 0
         assert store.reader.get(f"{2:032x}").prompt == "\N{ANCHOR}"
 
+    @pytest.mark.parametrize("count", [1, 7, 64, 1337])
+    def test_as_many_as_come_at_once_are_kept_in_their_order(self, store: TraceStore, count: int) -> None:
+        """However many are written together, and though one is there twice."""
+        for number in range(count):
+            store.sink.add(make_trace(number, prompt=f"the prompt {number}"))
+        store.sink.add(make_trace(count // 2, answer="another"))
+        store.sink.close()
+        assert store.sink.dropped == 0
+        found = [each.value for each in store.reader.after(0, endpoint="schemas", limit=2000)]
+        assert found == [make_trace(number, prompt=f"the prompt {number}") for number in range(count)]
+
     def test_old_traces_are_purged(self, store: TraceStore) -> None:
         """And the rest stays."""
         for number in range(10):

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 CAPACITY = 50_000
 CAPACITY_BYTES = 128 << 20
 BATCH = 2_000
-AT_ONCE = 16  # traces in one statement: between statements the threads of the interpreter wait for each other
+AT_ONCE = tuple(1 << n for n in range(9, -1, -1))  # traces in one statement: few, as each waits for other threads
 LINGER = 0.05  # seconds to wait for more before a batch is written
 PATIENCE = 5.0  # seconds that `close` keeps trying when the database does not answer
 
@@ -38,7 +38,7 @@ class DatabaseSink:
 
     def __init__(self, url: str, *, capacity: int = CAPACITY, capacity_bytes: int = CAPACITY_BYTES) -> None:
         self._engine = connect(url)
-        self._single, self._several = _statement(self._engine, 1), _statement(self._engine, AT_ONCE)
+        self._statements = {rows: _statement(self._engine, rows) for rows in AT_ONCE}
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._queue: deque[Trace] = deque()
@@ -128,11 +128,11 @@ class DatabaseSink:
     def _insert(self, rows: list[Row]) -> None:
         with self._engine.begin() as connection:
             in_order(connection)
-            alone = len(rows) % AT_ONCE
-            for begin in range(alone, len(rows), AT_ONCE):
-                connection.exec_driver_sql(self._several, tuple(chain(*rows[begin : begin + AT_ONCE])))
-            if alone:
-                connection.exec_driver_sql(self._single, rows[:alone])
+            begin = 0
+            for size, statement in self._statements.items():
+                while begin + size <= len(rows):
+                    connection.exec_driver_sql(statement, tuple(chain(*rows[begin : begin + size])))
+                    begin += size
 
     def _drop(self, n: int) -> None:
         with self._lock:
