@@ -28,30 +28,30 @@ def column_of(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
 
 
 class NumbersWriter:
-    """Writes the numbers of one pack: column behind column, so that one is read without the others."""
+    """Writes the numbers of one pack, row behind row, as batches come."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._columns: dict[str, list[NDArray[Any]]] = {name: [] for name in NUMBERS.names or ()}
+        self._file = path.open("wb")
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Take rows with their keys."""
-        for name, held in self._columns.items():
-            held.append(column_of(batch, name).astype(NUMBERS[name].base, copy=False))
+        numbers = np.empty(batch.num_rows, dtype=NUMBERS)
+        for name in NUMBERS.names or ():
+            numbers[name] = column_of(batch, name)
+        self._file.write(numbers.tobytes())
 
     def close(self) -> None:
-        """Write them; they are on disk before the pack's index is: what a power cut left half-written would be
-        believed."""
-        with self._path.open("wb") as file:
-            for held in self._columns.values():
-                file.writelines(each.tobytes() for each in held)
-            file.flush()
-            os.fsync(file.fileno())
+        """Have them on disk before the pack's index is: what a power cut left half-written would be believed."""
+        with self._file:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def abandon(self) -> None:
+        """Close without a wait for the disk."""
+        self._file.close()
 
 
 def read_numbers(path: Path, name: str, begin: int, end: int) -> NDArray[Any]:
-    """Some rows of a column of one pack."""
-    rows = path.stat().st_size // NUMBERS.itemsize
-    kind, before = NUMBERS.fields[name][:2] if NUMBERS.fields else (NUMBERS, 0)
-    at = rows * before + begin * kind.itemsize
-    return np.fromfile(path, dtype=kind, count=end - begin, offset=at)
+    """A column of some rows of one pack."""
+    numbers: NDArray[Any] = np.fromfile(path, NUMBERS, end - begin, offset=begin * NUMBERS.itemsize)[name]
+    return numbers

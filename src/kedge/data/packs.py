@@ -106,6 +106,7 @@ class PackWriter:
     def abandon(self) -> None:
         """Leave nothing behind."""
         self._stack.close()
+        self._numbers.abandon()
         for suffix in _SUFFIXES:
             self._temporary(suffix).unlink(missing_ok=True)
 
