@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -158,6 +159,62 @@ def test_an_archive_with_a_name_twice_or_an_archive_in_it_is_read_whole(path: Pa
                 archive.writestr(f"{i:03}.txt", f"A paragraph with number {i}.")
             archive.writestr(last, inner.getvalue())
         assert check(path / "all.zip", 100) == 1
+
+
+kinds = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+forms = st.sampled_from([tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+
+
+@settings(steady, max_examples=60)
+@given(st.lists(st.tuples(names, contents, kinds), max_size=12), st.integers(1, 2000), forms, st.booleans())
+def test_members_of_a_tar_of_any_kind(
+    path: Path, members: list[tuple[str, bytes, bytes]], size: int, form: int, long: bool
+) -> None:
+    with tarfile.open(path / "all.tar", "w", format=form) as archive:
+        for number, (name, content, kind) in enumerate(members):
+            info = tarfile.TarInfo(f"{'long' * 30 if long and form != tarfile.USTAR_FORMAT else number // 2}{name}")
+            info.type, info.size, info.linkname = kind, len(content) if kind == tarfile.REGTYPE else 0, "0a.txt"
+            archive.addfile(info, io.BytesIO(content))
+    check(path / "all.tar", size)
+
+
+def write_tar(path: Path, count: int, **options: Any) -> None:
+    with tarfile.open(path, "w", **options) as archive:
+        for i in range(count):
+            add(archive, f"{i:03}.txt", f"A paragraph with number {i}.\n\nAnd another one, {i * i}.\n".encode())
+
+
+def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    archive.addfile(info, io.BytesIO(content))
+
+
+def test_a_tar_of_many_members_is_cut(path: Path) -> None:
+    write_tar(path / "all.tar", 100)
+    assert check(path / "all.tar", 3000) > 5
+
+
+def test_a_tar_whose_members_are_not_apart_is_read_whole(path: Path) -> None:
+    write_tar(path / "all.tar", 50, format=tarfile.PAX_FORMAT, pax_headers={"comment": "of all members"})
+    assert check(path / "all.tar", 3000) == 1
+    for name, content in (("000.txt", b"the same name again"), ("inner.jsonl.gz", gzip.compress(b'{"text": "a"}\n'))):
+        write_tar(path / "all.tar", 50)
+        with tarfile.open(path / "all.tar", "a") as archive:
+            add(archive, name, content)
+        assert check(path / "all.tar", 3000) == 1
+    write_tar(path / "all.tar", 50)
+    assert check(path / "all.tar", 3000, max_members=10) == 1
+
+
+@pytest.mark.parametrize("keep", [100, 5_000, 30_000, -1])
+def test_a_tar_that_breaks_off_or_is_damaged_gives_the_same_in_parts(path: Path, keep: int) -> None:
+    write_tar(path / "all.tar", 50)
+    data = bytearray((path / "all.tar").read_bytes())
+    if keep < 0:
+        data[20_480:20_600] = b"\xff" * 120  # a header in the middle
+    (path / "all.tar").write_bytes(data[:keep] if keep > 0 else data)
+    check(path / "all.tar", 3000)
 
 
 def test_a_file_that_changes_between_two_of_its_parts_is_a_conflict(path: Path) -> None:

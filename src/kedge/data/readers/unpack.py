@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -160,6 +160,12 @@ def _spooled(stream: Counted) -> Iterator[BinaryIO]:
 def budget_of(file: SourceFile, options: FilesOptions, packed: int) -> Budget:
     """The budget of the outermost archive that a file came out of, or a new one."""
     return file.budget if isinstance(file.budget, Budget) else Budget(options, packed)
+
+
+def apart(sizes: Mapping[str, int], options: FilesOptions, packed: int) -> bool:
+    """Whether no member of these names and sizes can make another one be passed over, whatever they hold."""
+    room = min(options.max_unpacked_bytes, max(options.max_free_bytes, packed * options.max_ratio))
+    return len(sizes) <= options.max_members and sum(sizes.values()) <= room
 
 
 def plain(name: str) -> str:

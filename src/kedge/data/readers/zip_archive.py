@@ -12,7 +12,7 @@ from typing import IO, cast
 from kedge.core.dataset import Reject, Row
 from kedge.data.readers.detect import HEAD, detect
 from kedge.data.readers.pieces import pieces
-from kedge.data.readers.unpack import BROKEN, KINDS, REASONS, Bomb, Members, budget_of, plain
+from kedge.data.readers.unpack import BROKEN, KINDS, REASONS, Bomb, Members, apart, budget_of, plain
 from kedge.data.rows import quarantine
 from kedge.data.sources.any_files import FilesOptions
 from kedge.data.sources.files import open_file, open_source
@@ -48,18 +48,14 @@ def cut(file: SourceFile, options: FilesOptions, size: int) -> list[Span]:
         try:
             with zipfile.ZipFile(stream) as archive:
                 listed = archive.infolist()
-                if not _apart(listed, options, packed) or any(_is_archive(archive, each) for each in listed):
+                sizes = {member.filename: member.file_size for member in listed}
+                if len(sizes) < len(listed) or not apart(sizes, options, packed):
+                    return []
+                if any(_is_archive(archive, each) for each in listed):
                     return []
         except (*BROKEN, NotImplementedError):
             return []
     return pieces([member.file_size for member in listed], digest, size)
-
-
-def _apart(listed: list[zipfile.ZipInfo], options: FilesOptions, packed: int) -> bool:
-    """Whether no member can make another one be passed over, whatever they hold."""
-    room = min(options.max_unpacked_bytes, max(options.max_free_bytes, packed * options.max_ratio))
-    names = {member.filename for member in listed}
-    return len(names) == len(listed) <= options.max_members and sum(member.file_size for member in listed) <= room
 
 
 def _is_archive(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:

@@ -56,5 +56,6 @@ SOURCE = Source(
         ".tsv": "kedge.data.readers.csv_records:cut",
         ".parquet": "kedge.data.sources.parquet_rows:cut",
         ".zip": "kedge.data.readers.zip_archive:cut",
+        ".tar": "kedge.data.readers.tar_archive:cut",
     },
 )
