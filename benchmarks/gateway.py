@@ -611,7 +611,7 @@ def main() -> int:
             before = cpu(process.pid)
             got = uvloop.run(load(mock, make, 16, options.seconds))
             upstream = 1e6 * (cpu(process.pid) - before) / got.done
-            print(f"Python {sys.version.split()[0]}, {speed():.0f} million small steps a second")
+            print(f"Python {sys.version.split()[0]}, {speed():.1f} million small steps a second")
             print(f"the mock alone: {got.done / got.seconds:.0f}/s, {upstream:.1f} us CPU, p50 {got.p50:.2f} ms")
             for gateway in gateways(mock, folder, Path(options.venvs), options.rivals):
                 print(f"\n{gateway.name}: {DOES[gateway.name]}")

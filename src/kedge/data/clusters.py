@@ -156,7 +156,7 @@ def _pairs(
 def _stretches(ordered: NDArray[np.uint64], keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where among ordered keys those that are the same begin and end. They are looked for in their order, which finds
     each one near the one before; and few are there."""
-    order = np.argsort(keys, kind="stable")
+    order = np.argsort(keys)
     begins = np.searchsorted(ordered, keys[order])
     ends = begins.copy()
     there = np.flatnonzero(begins < len(ordered))

@@ -86,9 +86,9 @@ def repeated(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
     order = np.argsort(pairs[:, 0])
     ordered = pairs[order, 0]
     same = np.zeros(len(order), dtype=bool)
-    equal = ordered[1:] == ordered[:-1]
-    same[1:] |= equal
-    same[:-1] |= equal
+    twice = ordered[1:] == ordered[:-1]
+    same[1:] |= twice
+    same[:-1] |= twice
     return np.sort(order[same])
 
 

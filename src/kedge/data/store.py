@@ -164,9 +164,9 @@ def _kept(blobs: BlobStore, before: Before | None, records: Records) -> _Stored:
 def _write_fresh(request: BuildRequest, rows: PackedRows, divided: Divided, stored: _Stored, place: Place) -> None:
     """New segments for the rows that are not in place, behind the others."""
 
-    def finish(segment: Segment, rows: pa.Table) -> Blob:
-        keep_records(segment, rows, place.memory)
-        data = encode_ids(rows.column("id").to_pylist())
+    def finish(segment: Segment, table: pa.Table) -> Blob:
+        keep_records(segment, table, place.memory)
+        data = encode_ids(table.column("id").to_pylist())
         return Blob(digest=place.blobs.put(data), size=len(data), media_type="")
 
     prefix = request.parent.removeprefix("sha256:")[:12] + "-" if request.parent else ""

@@ -48,8 +48,8 @@ class Span:
     """A run of a file's bytes, that is read for itself: where it begins and ends, and the digest of what it holds.
 
     Of a file of lines, `line` are those that come before, and `head` is the record that names the fields, if it lies in
-    an earlier span. Of a file whose parts are read out of the whole, `pieces` are the row groups or members of this span, or (of a tar
-    archive) where those members begin and end.
+    an earlier span. Of a file whose parts are read out of the whole, `pieces` are the row groups or members of this
+    span, or (of a tar archive) where those members begin and end.
     """
 
     begin: int

@@ -142,9 +142,8 @@ class Comparison:
         if not judge.costly or arm is Role.CANARY or self._new_role is Role.SHADOW:
             return True
         part = self._rollout.here.part
-        return (
-            int(trace.id[-8:], 16) / 16**8 * (1 - part) < part
-        )  # the end of a name is drawn, the beginning is the time
+        drawn = int(trace.id[-8:], 16) / 16**8  # the end of a name is drawn, its beginning is the time
+        return drawn * (1 - part) < part
 
     def _take(self, trace: Trace, arm: Role, scores: Mapping[str, float | None]) -> None:
         failed = trace.status >= 500

@@ -134,3 +134,16 @@ def test_purging_gives_the_space_back(url: str, tmp_path: Path) -> None:
         assert other.execute("PRAGMA page_count").fetchone()[0] < before / 5
     other.close()
     reader.close()
+
+
+def test_a_database_that_takes_few_values_at_once_gets_smaller_statements(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kedge.store.traces.sink._room", lambda engine: 999)  # as SQLite was built before 3.32
+    sink, reader = DatabaseSink(url), open_traces(url)
+    assert max(statement.count("?") for statement in sink._statements.values()) <= 999
+    for number in range(777):
+        sink.add(make_trace(number))
+    sink.close()
+    assert (reader.count(), sink.dropped) == (777, 0)
+    reader.close()

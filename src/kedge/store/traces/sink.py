@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -38,7 +39,7 @@ class DatabaseSink:
 
     def __init__(self, url: str, *, capacity: int = CAPACITY, capacity_bytes: int = CAPACITY_BYTES) -> None:
         self._engine = connect(url)
-        self._statements = {rows: _statement(self._engine, rows) for rows in AT_ONCE}
+        self._statements = _statements(self._engine)
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._queue: deque[Trace] = deque()
@@ -139,7 +140,7 @@ class DatabaseSink:
             self._dropped += n
 
 
-def _statement(engine: sa.Engine, rows: int) -> str:
+def _statements(engine: sa.Engine) -> dict[int, str]:
     """The driver's own SQL that adds so many traces by position; a trace that is there already stays as it is.
 
     Handing rows straight to the driver takes 10 microseconds of a core less a trace than SQLAlchemy's parameters.
@@ -150,7 +151,19 @@ def _statement(engine: sa.Engine, rows: int) -> str:
     quiet = insert.on_conflict_do_nothing(index_elements=["id"]).inline()
     before, values, row = str(quiet.compile(dialect=dialect, column_keys=_NAMES)).partition(" VALUES ")
     row, conflict, behind = row.partition(" ON CONFLICT ")
-    return f"{before}{values}{', '.join([row] * rows)}{conflict}{behind}"
+    room = _room(engine) // len(_NAMES)
+    return {n: f"{before}{values}{', '.join([row] * n)}{conflict}{behind}" for n in AT_ONCE if n <= room}
+
+
+def _room(engine: sa.Engine) -> int:
+    """How many values a statement takes: of SQLite that depends on how it was built."""
+    if engine.dialect.name != "sqlite":
+        return 0xFFFF
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        limit: int = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+        return limit
 
 
 def _size(trace: Trace) -> int:
