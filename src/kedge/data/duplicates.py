@@ -7,6 +7,7 @@ for pairs that may be near. The result does not depend on the order of the work,
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -35,7 +36,10 @@ APART = 1 << 18  # pairs that are remembered as not near: they share other bands
 PAIRS = 4096  # that are looked at at a time
 HELD = 2 << 20  # characters of texts that are compared at a time
 BLOCK = 1 << 16  # characters
-WORTHWHILE = 6 << 20  # bytes of texts in one process below which loading machine code costs more than it saves
+# Bytes of texts in one process below which loading machine code costs more than it saves.
+SIGNED_WORTHWHILE = 6 << 20
+COMPARED_WORTHWHILE = 1 << 20
+KERNELS = "kedge.text.compiled.shingles"
 
 # For each row the one it is connected with, and pairs of rows that are not near.
 Known = tuple[NDArray[np.int64], set[tuple[int, int]]]
@@ -95,7 +99,7 @@ def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.in
 
 def _character_signer(options: DuplicateOptions) -> Callable[[pa.Array], NDArray[np.uint32]]:
     def sign(column: pa.Array) -> NDArray[np.uint32]:
-        if _meter.is_worthwhile(column.nbytes):
+        if _signed.is_worthwhile(column.nbytes):
             minima: NDArray[np.uint32] = _kernels().character_signatures(
                 *string_buffers(column), options.shingle, HASHES
             )
@@ -119,23 +123,24 @@ def _blocks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 class _Meter:
-    """How many bytes of texts this process has compared: many small ones are worth machine code together."""
+    """How many bytes of texts this process has worked on: many small ones are worth machine code together."""
 
-    def __init__(self) -> None:
-        self.seen = 0
+    def __init__(self, least: int) -> None:
+        self._least = least
+        self._seen = 0
 
     def is_worthwhile(self, size: int) -> bool:
-        """Whether so many more are enough for machine code, where there is any: it gives the same, four times as
-        fast."""
-        self.seen += size
-        return self.seen >= WORTHWHILE and find_spec("numba") is not None
+        """Whether so many more are enough for machine code, where there is any: it gives the same, several times as
+        fast. What is loaded already costs nothing."""
+        self._seen += size
+        return KERNELS in sys.modules or (self._seen >= self._least and find_spec("numba") is not None)
 
 
-_meter = _Meter()
+_signed, _compared = _Meter(SIGNED_WORTHWHILE), _Meter(COMPARED_WORTHWHILE)
 
 
 def _kernels() -> Any:
-    return importlib.import_module("kedge.text.compiled.shingles")  # with numba, which not everybody has
+    return importlib.import_module(KERNELS)  # with numba, which not everybody has
 
 
 def _word_signer(options: DuplicateOptions) -> Callable[[pa.Array], NDArray[np.uint32]]:
@@ -147,7 +152,7 @@ def _similarities(texts: Sequence[str], pairs: NDArray[np.int64], options: Dupli
     """The exact similarity of pairs of these texts."""
     column = pa.array(texts, pa.string())
     words = options.unit == "words"
-    if words or _meter.is_worthwhile(column.nbytes):
+    if words or _compared.is_worthwhile(column.nbytes):
         kernels = _kernels()
         cut = kernels.word_shingles if words else kernels.character_shingles
         sets: Ragged = cut(*string_buffers(column), options.shingle)
