@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 import pyarrow as pa
@@ -94,7 +95,8 @@ def _keep_apart(runs: Runs, batch: pa.RecordBatch) -> Passed:
 
 
 def _word_count(text: str) -> int:
-    return len("".join(each if each.isalnum() else " " for each in text).split())
+    spelled = (each if each.isalnum() or category(each).startswith("M") else " " for each in text)
+    return sum(any(map(str.isalnum, run)) for run in "".join(spelled).split())
 
 
 def texts_of(values: Iterable[Any]) -> Iterable[str]:

@@ -141,6 +141,23 @@ def test_rows_that_hold_an_evaluations_text_are_named(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "held_out",
+    [
+        "Die große Straße an der Weser ist heißer als je",  # one character that is two as a capital
+        "A fall of 5 \N{MICRO SIGN}m in the layer of a\N{MICRO SIGN}",  # whose capital is another letter's too
+        "\N{LATIN SMALL LETTER DOTLESS I}ş\N{LATIN SMALL LETTER DOTLESS I}k ve su ile dolu bir oda",
+        "\N{GREEK SMALL LETTER UPSILON WITH DIALYTIKA AND TONOS}πνος και όνειρο στην ίδια νύχτα",
+        "नदी के किनारे बहुत पुराना मंदिर है",  # with vowel signs, which are no letters of their own
+    ],
+)
+def test_no_language_hides_an_evaluations_text_in_capitals(held_out: str, tmp_path: Path) -> None:
+    stage = open_overlap(overlap_stage(collect_runs([("test.jsonl:1", held_out)], 13), 13, tmp_path).options)
+    passed = stage(to_batch(make_rows(f"Text. {held_out.upper()}! And more of it.", PROSE)))
+    assert inputs(passed) == [PROSE]
+    assert passed.rejects[0].detail.endswith("words in a row of test.jsonl:1")
+
+
 def test_rules_of_a_contract_name_the_rows_that_break_them() -> None:
     rules = {
         "input": ColumnRule(min_chars=3),

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from kedge.data.columns import string_buffers
 from kedge.text.compiled.columns import COUNTS
 from kedge.text.compiled.quality import count_batch
-from kedge.text.compiled.shingles import character_shingles, character_signatures, similarities
-from kedge.text.compiled.tables import ALNUM, LETTER, LIMIT, PUNCTUATION, SPACE, WORD, load_tables
+from kedge.text.compiled.shingles import character_shingles, character_signatures, similarities, word_shingles
+from kedge.text.compiled.tables import ALNUM, LETTER, LIMIT, PUNCTUATION, SPACE, SPELLED, WORD, load_tables
 from kedge.text.minhash import signatures
 from kedge.text.shingles import jaccard, shingle_sets, shingles
 
@@ -99,5 +99,13 @@ def test_every_character_is_in_the_classes_that_python_says() -> None:
         assert bool(kind & ALNUM) == character.isalnum()
         assert bool(kind & WORD) == bool(word.match(character))
         assert bool(kind & PUNCTUATION) == unicodedata.category(character).startswith("P")
-        small = character.lower()
-        assert tables.lower[code] == (ord(small) if len(small) == 1 else code)
+        assert bool(kind & SPELLED) == (character.isalnum() or unicodedata.category(character).startswith("M"))
+
+
+def test_a_word_is_the_same_in_small_letters_and_capitals_of_every_character() -> None:
+    words = [character for code in range(LIMIT) if (character := chr(code)).isalnum()]
+    column = [shape(word) for shape in (str, str.upper, str.lower, str.title, str.casefold) for word in words]
+    found = word_shingles(*string_buffers(pa.array(column, pa.string())), 1)
+    assert (found.lengths == 1).all()
+    assert (found.values.reshape(5, -1) == found.values[: len(words)]).all()
+    assert len(np.unique(found.values)) == len({word.upper().casefold() for word in words})

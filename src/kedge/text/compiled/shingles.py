@@ -1,7 +1,8 @@
 """Runs of words as numbers, their MinHash signatures and their similarity, as machine code.
 
-A word here is a run of letters and digits in small letters: punctuation, blanks and case make no difference. A text of
-fewer words than a shingle has is one shingle; one without a word is one shingle of its characters.
+A word here is a run of letters and digits, with the accents and vowel signs on them, in folded case: punctuation, blanks
+and case make no difference. A text of fewer words than a shingle has is one shingle; one without a word is one shingle
+of its characters.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kedge.text.compiled.jit import compiled, inner, short
-from kedge.text.compiled.tables import ALNUM, Text, load_tables
+from kedge.text.compiled.tables import ALNUM, FOLD_BITS, SPELLED, Text, load_tables
 from kedge.text.compiled.words import Kinds, decode
 from kedge.text.minhash import drawn_from
 from kedge.text.ragged import Ragged, mixed
@@ -19,6 +20,7 @@ Numbers = NDArray[np.uint64]
 
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _BASE = np.uint64(0xD6E8FEB86659FD93)
+_FOLD_STEP, _FOLD_MASK = np.uint64(FOLD_BITS), np.uint64((1 << FOLD_BITS) - 1)
 
 
 def word_shingles(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: int) -> Ragged:
@@ -27,7 +29,7 @@ def word_shingles(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: in
     text, words = np.empty((2, longest + 1), dtype=np.uint32), np.empty(longest + 1, dtype=np.uint64)
     starts = np.zeros(len(offsets), dtype=np.int64)
     values = np.empty(int(offsets[-1] - offsets[0]) + len(offsets), dtype=np.uint64)
-    count = _shingle_all(data, offsets, width, (tables.kind, tables.lower), text, words, values, starts)
+    count = _shingle_all(data, offsets, width, (tables.kind, tables.folded), text, words, values, starts)
     return Ragged(values[:count].copy(), starts)
 
 
@@ -38,7 +40,7 @@ def word_signatures(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: 
     drawn = mixed(np.arange(1, hashes + 1, dtype=np.uint64) * _FACTOR)
     factors, terms = drawn.astype(np.uint32) | np.uint32(1), (drawn >> np.uint64(32)).astype(np.uint32)
     result = np.empty((len(offsets) - 1, hashes), dtype=np.uint32)
-    _sign_all(data, offsets, width, (tables.kind, tables.lower), text, words, (factors, terms), result)
+    _sign_all(data, offsets, width, (tables.kind, tables.folded), text, words, (factors, terms), result)
     return result
 
 
@@ -70,7 +72,7 @@ def similarities(sets: Ragged, left: NDArray[np.int64], right: NDArray[np.int64]
 
 
 @inner
-def _shingles_of(text: Text, size: int, width: int, lower: Kinds, words: Numbers, values: Numbers, count: int) -> int:
+def _shingles_of(text: Text, size: int, width: int, folded: Numbers, words: Numbers, values: Numbers, count: int) -> int:
     """Append the shingles of one text, with repeats; how many numbers there are then."""
     found, at = 0, 0
     while at < size:
@@ -79,10 +81,14 @@ def _shingles_of(text: Text, size: int, width: int, lower: Kinds, words: Numbers
         if at == size:
             break
         value = _FACTOR
-        while at < size and text[1, at] & ALNUM:
-            point = text[0, at]
-            value = (value ^ np.uint64(lower[point])) * _BASE
-            value ^= value >> np.uint64(29)
+        while at < size and text[1, at] & SPELLED:
+            form = folded[text[0, at]]
+            while True:
+                value = (value ^ (form & _FOLD_MASK)) * _BASE
+                value ^= value >> np.uint64(29)
+                form >>= _FOLD_STEP
+                if form == 0:
+                    break
             at += 1
         words[found] = value
         found += 1
@@ -106,7 +112,7 @@ def _shingle_all(  # noqa: PLR0913 - the arrays of a kernel
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     width: int,
-    tables: tuple[Kinds, Kinds],
+    tables: tuple[Kinds, Numbers],
     text: Text,
     words: Numbers,
     values: Numbers,
@@ -128,7 +134,7 @@ def _sign_all(  # noqa: PLR0913 - the arrays of a kernel
     data: NDArray[np.uint8],
     offsets: NDArray[np.int64],
     width: int,
-    tables: tuple[Kinds, Kinds],
+    tables: tuple[Kinds, Numbers],
     text: Text,
     words: Numbers,
     draws: tuple[NDArray[np.uint32], NDArray[np.uint32]],

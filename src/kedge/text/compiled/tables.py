@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIMIT = 0x33000  # code points beyond are in no class
+FOLD_BITS = 21  # of a character
 
 # Bits of a character's class.
 SPACE, PREFIX, SUFFIX, LOWER = 1, 1 << 1, 1 << 2, 1 << 3
@@ -22,6 +23,7 @@ LETTER, TERMINAL, SENTENCE_END, PUNCTUATION = 1 << 12, 1 << 13, 1 << 14, 1 << 15
 WORD, HOST, LINE_END, ALNUM = 1 << 16, 1 << 17, 1 << 18, 1 << 19
 JOINT = 1 << 20  # a joint may begin with it
 MARK = 1 << 21  # it is counted by itself
+SPELLED = 1 << 22  # a word may go on with it: letters, digits, and the accents and vowel signs that stand on them
 
 _NAMED = {
     "prefix": PREFIX,
@@ -45,8 +47,8 @@ _TESTS: Mapping[Callable[[str], bool], int] = {
     str.isspace: SPACE,
     str.isalpha: LETTER,
     str.isalnum: ALNUM,
-    lambda character: unicodedata.category(character).startswith("P"): PUNCTUATION,
 }
+_CATEGORIES = {"P": PUNCTUATION, "M": SPELLED}  # by the first letter of the Unicode category
 _HASH_BASE = 0x100000001B3
 _HASH_START = 0xCBF29CE484222325
 
@@ -67,10 +69,11 @@ Text = NDArray[np.uint32]
 
 
 class Tables(NamedTuple):
-    """What the kernels look up: the class and the small form of each character, and `rules` for stretches of text."""
+    """What the kernels look up: the class of each character, what it is where case makes no difference (up to three
+    characters of 21 bits, the first in the lowest), and `rules` for stretches of text."""
 
     kind: NDArray[np.uint32]
-    lower: NDArray[np.uint32]
+    folded: NDArray[np.uint64]
     rules: Rules
 
 
@@ -97,18 +100,18 @@ def load_tables() -> Tables:
         rules[BEGINS + 2 * first + second // 64] |= 1 << second % 64
     return Tables(
         kind=_kinds(read["classes"]),
-        lower=_lowers(),
+        folded=_folds(),
         rules=np.array(rules, dtype=np.uint64),
     )
 
 
-def _lowers() -> NDArray[np.uint32]:
-    """The small form of each character, if it is a single one: those of all, far enough apart not to change each other."""
-    capital = "\u0130"  # the only one whose small form has two characters
-    apart = "\n".join(_EVERY.replace(capital, " ")).lower()
-    lower = np.frombuffer(apart.encode("utf-32-le", "surrogatepass"), dtype="<u4")[::2].astype(np.uint32)
-    lower[ord(capital)] = ord(capital)
-    return lower
+def _folds() -> NDArray[np.uint64]:
+    """The case folding of each capital: of the capital, as what folds to itself may have one (a dotless i)."""
+    folded = np.arange(LIMIT, dtype=np.uint64)
+    for code, character in enumerate(_EVERY):
+        if (form := character.upper().casefold()) != character:
+            folded[code] = sum(ord(each) << FOLD_BITS * at for at, each in enumerate(form))
+    return folded
 
 
 def _kinds(classes: Mapping[str, str]) -> NDArray[np.uint32]:
@@ -120,7 +123,10 @@ def _kinds(classes: Mapping[str, str]) -> NDArray[np.uint32]:
                 kind[int(first, 16) : int(last or first, 16) + 1] |= np.uint32(bit)
     for test, bit in _TESTS.items():
         kind[np.fromiter(map(test, _EVERY), dtype=bool, count=LIMIT)] |= bit
-    kind[(kind & ALNUM) != 0] |= WORD
+    categories = np.array([category[0] for category in map(unicodedata.category, _EVERY)])
+    for first, bit in _CATEGORIES.items():
+        kind[categories == first] |= bit
+    kind[(kind & ALNUM) != 0] |= WORD | SPELLED
     kind[ord("_")] |= WORD
     kind[0x30:0x3A] |= DIGIT
     kind[0xA1:0x10000] |= HOST
