@@ -35,10 +35,10 @@ BATCH = 20_000
 APART = 1 << 18  # pairs that are remembered as not near: they share other bands too
 PAIRS = 4096  # that are looked at at a time
 HELD = 2 << 20  # characters of texts that are compared at a time
-BLOCK = 1 << 16  # characters
+BLOCK = 1 << 14  # characters
 # Bytes of texts in one process below which loading machine code costs more than it saves.
-SIGNED_WORTHWHILE = 6 << 20
-COMPARED_WORTHWHILE = 1 << 20
+SIGNED_WORTHWHILE = 48 << 20
+COMPARED_WORTHWHILE = 12 << 20
 KERNELS = "kedge.text.compiled.shingles"
 
 # For each row the one it is connected with, and pairs of rows that are not near.

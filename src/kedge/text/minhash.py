@@ -9,28 +9,43 @@ from numpy.typing import NDArray
 
 from kedge.text.ragged import Ragged, mixed
 
+EMPTY = np.uint32(0xFFFFFFFF)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def signatures(shingles: Ragged, hashes: int) -> NDArray[np.uint32]:
-    """One row of `hashes` minima for each list, none of which may be empty.
+    """One row of `hashes` minima (a power of two) for each list, none of which may be empty.
 
-    The share of equal minima of two rows estimates the Jaccard similarity of their shingle sets.
+    The share of equal minima of two rows estimates the Jaccard similarity of their shingle sets, as closely as that many
+    independent minima do. Fast similarity sketching (Dahlgaard, Knudsen and Thorup, FOCS 2017): a shingle is hashed once
+    and falls into one of the minima; those that are still empty then are filled in further rounds, the last of which
+    reach each of them.
     """
-    result = np.empty((hashes, len(shingles)), dtype=np.uint32)
-    if not len(shingles):
-        return result.T
-    begins, drawn = shingles.starts[:-1], np.empty_like(shingles.values)
-    for i, (factor, term) in enumerate(zip(*drawn_from(hashes), strict=True)):
-        np.multiply(shingles.values, factor, out=drawn)
-        np.add(drawn, term, out=drawn)
-        result[i] = np.minimum.reduceat(drawn, begins) >> np.uint64(32)
-    return np.ascontiguousarray(result.T)
+    result = np.full((len(shingles), hashes), EMPTY, dtype=np.uint32)
+    left, values, owners = np.arange(len(shingles)), shingles.values, shingles.owners
+    for number, (factor, term) in enumerate(zip(*drawn_from(2 * hashes), strict=True)):
+        if not len(left):
+            break
+        drawn = values * factor + term
+        bits = np.uint64(hashes.bit_length() - 1)
+        at = owners * hashes + (_first(drawn, bits) if number < hashes else number - hashes)
+        least = np.full((len(left), hashes), EMPTY, dtype=np.uint32)
+        np.minimum.at(least.reshape(-1), at, (drawn << bits >> np.uint64(32)).astype(np.uint32))
+        result[left] = least = np.where(result[left] == EMPTY, least, result[left])
+        again = (least == EMPTY).any(axis=1)
+        values, owners = values[again[owners]], (np.cumsum(again) - 1)[owners[again[owners]]]
+        left = left[again]
+    return result
 
 
-def drawn_from(hashes: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The factors and terms of so many hashes."""
-    factors = mixed(np.arange(1, hashes + 1, dtype=np.uint64) * _STEP) | np.uint64(1)
+def _first(drawn: NDArray[np.uint64], bits: np.uint64) -> NDArray[np.int64]:
+    """The first bits of each number, of which there may be none."""
+    return (drawn >> np.uint64(1) >> (np.uint64(63) - bits)).astype(np.int64)
+
+
+def drawn_from(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The factors and terms of so many rounds."""
+    factors = mixed(np.arange(1, count + 1, dtype=np.uint64) * _STEP) | np.uint64(1)
     return factors, mixed(factors)
 
 

@@ -21,50 +21,32 @@ def shingles(texts: Sequence[str], width: int = 5) -> Ragged:
     if not len(texts):
         return points
     count = len(points.values) - width + 1
-    hashes = np.zeros(count, dtype=np.uint64)
+    sums = np.zeros(count, dtype=np.uint64)
     for offset in range(width):
-        hashes = mixed(hashes * _FACTOR + points.values[offset : offset + count])
+        sums = sums * _FACTOR + points.values[offset : offset + count]
     within = np.ones(len(points.values), dtype=bool)
     ends = points.starts[1:, None] - np.arange(1, width, dtype=np.int64)
     within[ends.ravel()] = False
     starts = points.starts.copy()
     starts[1:] -= np.arange(1, len(starts), dtype=np.int64) * (width - 1)
-    return Ragged(hashes[within[:count]], starts)
+    return Ragged(mixed(sums)[within[:count]], starts)
 
 
 def shingle_sets(texts: Sequence[str], width: int = 5) -> Ragged:
-    """The distinct shingles of each text, numbered from 0 over all texts, ascending within a text."""
+    """The distinct shingles of each text, ascending within a text."""
     found = shingles(texts, width)
-    _, numbers = np.unique(found.values, return_inverse=True)
-    keys = np.unique((found.owners.astype(np.uint64) << np.uint64(32)) | numbers.astype(np.uint64))
-    starts = np.searchsorted(keys, np.arange(len(found) + 1, dtype=np.uint64) << np.uint64(32)).astype(np.int64)
-    return Ragged(keys & np.uint64(0xFFFFFFFF), starts)
+    sets = list(map(np.unique, np.split(found.values, found.starts[1:-1]))) if len(found) else []
+    starts = np.cumsum([0, *map(len, sets)], dtype=np.int64)
+    return Ragged(np.concatenate(sets) if sets else found.values, starts)
 
 
-def jaccard(
-    sets: Ragged, left: NDArray[np.int64], right: NDArray[np.int64], *, batch: int = 1 << 15
-) -> NDArray[np.float64]:
+def jaccard(sets: Ragged, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:
     """The exact Jaccard similarity of set `left[i]` and set `right[i]`, for each i."""
-    keys = (sets.owners.astype(np.uint64) << np.uint64(32)) | sets.values
-    sizes = sets.lengths
-    result = np.empty(len(left), dtype=np.float64)
-    for begin in range(0, len(left), batch):
-        small, large = left[begin : begin + batch], right[begin : begin + batch]
-        swap = sizes[small] > sizes[large]
-        small, large = np.where(swap, large, small), np.where(swap, small, large)
-        shared = _shared(keys, sets, small, large)
-        result[begin : begin + batch] = shared / (sizes[small] + sizes[large] - shared)
-    return result
-
-
-def _shared(
-    keys: NDArray[np.uint64], sets: Ragged, small: NDArray[np.int64], large: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """How many members of each small set are in the large one beside it."""
-    lengths = sets.lengths[small]
-    pair = np.repeat(np.arange(len(small), dtype=np.int64), lengths)
-    first = np.concatenate(([0], np.cumsum(lengths)[:-1]))
-    at = np.arange(len(pair), dtype=np.int64) - first[pair] + sets.starts[small][pair]
-    wanted = (large[pair].astype(np.uint64) << np.uint64(32)) | sets.values[at]
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.bincount(pair[keys[place] == wanted], minlength=len(small)).astype(np.int64)
+    starts, lengths = sets.starts.tolist(), sets.lengths
+    shared = np.empty(len(left), dtype=np.int64)
+    for i, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+        both = np.concatenate((sets.values[starts[a] : starts[a + 1]], sets.values[starts[b] : starts[b + 1]]))
+        both.sort()
+        shared[i] = np.count_nonzero(both[1:] == both[:-1])
+    similar: NDArray[np.float64] = shared / (lengths[left] + lengths[right] - shared)
+    return similar

@@ -3,8 +3,10 @@
 import random
 
 import numpy as np
+import pytest
 
 from kedge.text.minhash import agreement, candidates, signatures
+from kedge.text.ragged import Ragged
 from kedge.text.shingles import jaccard, shingle_sets, shingles
 
 
@@ -26,6 +28,20 @@ def test_agreement_estimates_jaccard() -> None:
     pairs = np.arange(200).reshape(-1, 2)
     true = jaccard(shingle_sets(texts), pairs[:, 0], pairs[:, 1])
     assert np.abs(agreement(minima, pairs, batch=7) - true).mean() < 0.05
+
+
+@pytest.mark.parametrize("size", [5, 20, 100, 1000])
+def test_few_shingles_are_estimated_as_closely_as_many(size: int) -> None:
+    chance, shared = np.random.default_rng(size), size * 4 // 5
+    drawn = chance.integers(0, 1 << 63, (400, 2 * size), dtype=np.uint64)
+    one, other = drawn[:, :size], np.hstack((drawn[:, :shared], drawn[:, size : 2 * size - shared]))
+    starts = np.arange(801, dtype=np.int64) * size
+    minima = signatures(Ragged(np.concatenate((one, other)).reshape(-1), starts), 128)
+    true = shared / (2 * size - shared)
+    found = agreement(minima, np.stack((np.arange(400), np.arange(400, 800)), axis=1))
+    independent = np.sqrt(true * (1 - true) / 128)
+    assert abs(found.mean() - true) < 0.01
+    assert found.std() < 1.1 * independent
 
 
 def test_every_near_pair_is_a_candidate() -> None:

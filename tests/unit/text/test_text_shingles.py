@@ -23,7 +23,7 @@ def test_each_text_has_as_many_shingles_as_places(texts: list[str], width: int) 
 def test_jaccard_is_that_of_the_sets_of_texts(texts: list[str], width: int) -> None:
     sets = shingle_sets(texts, width)
     left, right = np.divmod(np.arange(len(texts) ** 2), len(texts))
-    found = jaccard(sets, left, right, batch=3)
+    found = jaccard(sets, left, right)
     for a, b, similarity in zip(left, right, found, strict=True):
         one, other = plain(texts[a], width), plain(texts[b], width)
         assert similarity == len(one & other) / len(one | other)

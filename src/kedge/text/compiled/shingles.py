@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from kedge.text.compiled.jit import compiled, inner, short
+from kedge.text.compiled.jit import compiled, inner
 from kedge.text.compiled.tables import ALNUM, FOLD_BITS, SPELLED, Text, load_tables
 from kedge.text.compiled.words import Kinds, decode
-from kedge.text.minhash import drawn_from
-from kedge.text.ragged import Ragged, mixed
+from kedge.text.minhash import EMPTY, drawn_from
+from kedge.text.ragged import Ragged
 
 Numbers = NDArray[np.uint64]
 
@@ -37,10 +37,8 @@ def word_signatures(data: NDArray[np.uint8], offsets: NDArray[np.int64], width: 
     """One row of `hashes` minima for each text of an Arrow column of strings."""
     tables, longest = load_tables(), int(np.diff(offsets).max(initial=0))
     text, words = np.empty((2, longest + 1), dtype=np.uint32), np.empty(longest + 1, dtype=np.uint64)
-    drawn = mixed(np.arange(1, hashes + 1, dtype=np.uint64) * _FACTOR)
-    factors, terms = drawn.astype(np.uint32) | np.uint32(1), (drawn >> np.uint64(32)).astype(np.uint32)
     result = np.empty((len(offsets) - 1, hashes), dtype=np.uint32)
-    _sign_all(data, offsets, width, (tables.kind, tables.folded), text, words, (factors, terms), result)
+    _sign_all(data, offsets, width, (tables.kind, tables.folded), text, words, drawn_from(2 * hashes), result)
     return result
 
 
@@ -62,7 +60,7 @@ def character_signatures(
     text = np.empty((2, max(longest, width) + 1), dtype=np.uint32)
     values = np.empty(max(longest, width) + 1, dtype=np.uint64)
     result = np.empty((len(offsets) - 1, hashes), dtype=np.uint32)
-    _sign_runs(data, offsets, width, tables.kind, text, values, drawn_from(hashes), result)
+    _sign_runs(data, offsets, width, tables.kind, text, values, drawn_from(2 * hashes), result)
     return result
 
 
@@ -72,7 +70,9 @@ def similarities(sets: Ragged, left: NDArray[np.int64], right: NDArray[np.int64]
 
 
 @inner
-def _shingles_of(text: Text, size: int, width: int, folded: Numbers, words: Numbers, values: Numbers, count: int) -> int:
+def _shingles_of(
+    text: Text, size: int, width: int, folded: Numbers, words: Numbers, values: Numbers, count: int
+) -> int:
     """Append the shingles of one text, with repeats; how many numbers there are then."""
     found, at = 0, 0
     while at < size:
@@ -137,35 +137,40 @@ def _sign_all(  # noqa: PLR0913 - the arrays of a kernel
     tables: tuple[Kinds, Numbers],
     text: Text,
     words: Numbers,
-    draws: tuple[NDArray[np.uint32], NDArray[np.uint32]],
+    draws: tuple[Numbers, Numbers],
     result: NDArray[np.uint32],
 ) -> None:
-    values = np.empty(len(words) + 1, dtype=np.uint64)
+    values, fresh = np.empty(len(words) + 1, dtype=np.uint64), np.empty(result.shape[1], dtype=np.uint32)
     for i in range(len(offsets) - 1):
         size = decode(data, offsets[i], offsets[i + 1], tables[0], text)
         count = _shingles_of(text, size, width, tables[1], words, values, 0)
-        _sign(values, count, draws[0], draws[1], result[i])
+        _sign(values, count, draws[0], draws[1], fresh, result[i])
 
 
 @inner
 def _sign(
-    values: Numbers, count: int, factors: NDArray[np.uint32], terms: NDArray[np.uint32], row: NDArray[np.uint32]
+    values: Numbers, count: int, factors: Numbers, terms: Numbers, fresh: NDArray[np.uint32], row: NDArray[np.uint32]
 ) -> None:
-    """The least of what is drawn for each number: four numbers at a time, so that the minima are read seldom."""
-    row[:] = np.uint32(0xFFFFFFFF)
-    for j in range(0, count, 4):
-        a, b = _high(values[j]), _high(values[min(j + 1, count - 1)])
-        c, d = _high(values[min(j + 2, count - 1)]), _high(values[min(j + 3, count - 1)])
-        for k in range(len(row)):
-            factor, term = factors[k], terms[k]
-            first = min(np.uint32(a * factor + term), np.uint32(b * factor + term))
-            second = min(np.uint32(c * factor + term), np.uint32(d * factor + term))
-            row[k] = min(row[k], first, second)
-
-
-@short
-def _high(value: np.uint64) -> np.uint32:
-    return np.uint32(value >> np.uint64(32))
+    """The minima of one text: those of `text.minhash.signatures`."""
+    hashes = len(row)
+    bits = np.uint64(0)
+    while 1 << bits < hashes:
+        bits += np.uint64(1)
+    row[:] = EMPTY
+    for number in range(2 * hashes):
+        factor, term = factors[number], terms[number]
+        fresh[:] = EMPTY
+        for j in range(count):
+            drawn = values[j] * factor + term
+            at = np.int64(drawn >> np.uint64(1) >> (np.uint64(63) - bits)) if number < hashes else number - hashes
+            fresh[at] = min(fresh[at], np.uint32((drawn << bits) >> np.uint64(32)))
+        left = 0
+        for k in range(hashes):
+            if row[k] == EMPTY:
+                row[k] = fresh[k]
+                left += fresh[k] == EMPTY
+        if left == 0:
+            break
 
 
 @inner
@@ -174,14 +179,16 @@ def _runs_of(text: Text, size: int, width: int, values: Numbers, count: int) -> 
     while size < width:
         text[0, size] = 0
         size += 1
+    total, power = np.uint64(0), np.uint64(1)
+    for j in range(width):
+        total = total * _FACTOR + np.uint64(text[0, j])
+        power *= _FACTOR
     for i in range(size - width + 1):
-        value = np.uint64(0)
-        for j in range(i, i + width):
-            value = value * _FACTOR + np.uint64(text[0, j])
-            value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            value ^= value >> np.uint64(31)
-        values[count + i] = value
+        value = (total ^ (total >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        values[count + i] = value ^ (value >> np.uint64(31))
+        if i + width < size:
+            total = total * _FACTOR + np.uint64(text[0, i + width]) - power * np.uint64(text[0, i])
     return count + size - width + 1
 
 
@@ -227,22 +234,10 @@ def _sign_runs(  # noqa: PLR0913 - the arrays of a kernel
     draws: tuple[Numbers, Numbers],
     result: NDArray[np.uint32],
 ) -> None:
+    fresh = np.empty(result.shape[1], dtype=np.uint32)
     for i in range(len(offsets) - 1):
         size = decode(data, offsets[i], offsets[i + 1], kind, text)
-        _sign_wide(values, _runs_of(text, size, width, values, 0), draws[0], draws[1], result[i])
-
-
-@inner
-def _sign_wide(values: Numbers, count: int, factors: Numbers, terms: Numbers, row: NDArray[np.uint32]) -> None:
-    row[:] = np.uint32(0xFFFFFFFF)
-    for j in range(0, count, 4):
-        a, b = values[j], values[min(j + 1, count - 1)]
-        c, d = values[min(j + 2, count - 1)], values[min(j + 3, count - 1)]
-        for k in range(len(row)):
-            factor, term = factors[k], terms[k]
-            first = min(a * factor + term, b * factor + term)
-            second = min(c * factor + term, d * factor + term)
-            row[k] = min(row[k], _high(min(first, second)))
+        _sign(values, _runs_of(text, size, width, values, 0), draws[0], draws[1], fresh, result[i])
 
 
 @compiled
