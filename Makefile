@@ -11,6 +11,9 @@ CODE := src tests benchmarks requirements
 QUICK := -m "not slow" tests/unit
 SPREAD := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Tests and benchmarks start the command thousands of times: what it imports is compiled once, as in an installed package.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench docs report lock clean
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kedge.core.dataset import Reject
+from kedge.data.arrays import indices, mask, strings
 from kedge.data.rows import DETAIL
 from kedge.data.stage import Passed
 
@@ -26,7 +27,7 @@ def string_buffers(column: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int6
 def with_texts(batch: pa.RecordBatch, name: str, texts: Sequence[str]) -> pa.RecordBatch:
     """The batch with other texts in one of its columns."""
     at = batch.schema.get_field_index(name)
-    return batch.set_column(at, batch.schema.field(at), pa.array(texts, pa.string()))
+    return batch.set_column(at, batch.schema.field(at), strings(texts))
 
 
 def without(batch: pa.RecordBatch, faults: Sequence[tuple[str, str] | None]) -> Passed:
@@ -34,11 +35,11 @@ def without(batch: pa.RecordBatch, faults: Sequence[tuple[str, str] | None]) -> 
     bad = [at for at, fault in enumerate(faults) if fault]
     if not bad:
         return Passed(batch=batch)
-    told = batch.select(["id", "source"]).take(pa.array(bad)).to_pylist()
+    told = batch.select(["id", "source"]).take(indices(bad)).to_pylist()
     rejects = tuple(
         Reject(source=row["source"], reason=reason, detail=detail[:DETAIL], row=row["id"])
         for row, (reason, detail) in zip(told, filter(None, faults), strict=True)
     )
     keep = np.ones(len(faults), dtype=bool)
     keep[bad] = False
-    return Passed(batch=batch.filter(pa.array(keep)), rejects=rejects)
+    return Passed(batch=batch.filter(mask(keep)), rejects=rejects)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kedge.core.dataset import DatasetManifest, Segment
 from kedge.core.ports import BlobStore
+from kedge.data.arrays import from_numpy, indices, mask, strings
 from kedge.data.digests import Digests, from_hex
 from kedge.data.read import read_dataset
 from kedge.data.split import SPLITS
@@ -90,7 +91,7 @@ def _read(blobs: BlobStore, chosen: Iterable[tuple[Segment, Sequence[int] | None
     ids, splits, sources = (
         [np.empty((0, 2), dtype=np.uint64)],
         [np.empty(0, dtype=np.uint8)],
-        [pa.array([], pa.string())],
+        [strings([])],
     )
     for segment, places in chosen:
         if places is not None and not places:
@@ -100,9 +101,9 @@ def _read(blobs: BlobStore, chosen: Iterable[tuple[Segment, Sequence[int] | None
         if places is None and segment.deleted:
             alive = np.ones(segment.rows, dtype=bool)
             alive[list(segment.deleted)] = False
-            table = table.filter(pa.array(alive))
+            table = table.filter(mask(alive))
         elif places is not None:
-            table = table.take(pa.array(places))
+            table = table.take(indices(places))
         ids.append(from_hex(table.column("id").combine_chunks()))
         splits.append(np.full(len(table), SPLITS.index(segment.split), dtype=np.uint8))
         sources += table.column("source").chunks
@@ -125,7 +126,7 @@ def _changed(
     """Rows that went and rows that came at the same place, one for one."""
     if not len(gone) or not len(come):
         return gone[:0], come[:0]
-    old, new = mine.sources.take(pa.array(gone)), theirs.sources.take(pa.array(come))
+    old, new = mine.sources.take(from_numpy(gone)), theirs.sources.take(from_numpy(come))
     found = pc.index_in(old, value_set=new.combine_chunks()).to_numpy(zero_copy_only=False)
     at = np.flatnonzero(~np.isnan(found.astype(np.float64)))
     places = found[at].astype(np.int64)

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kedge.data.arrays import strings, to_numpy
 from kedge.data.columns import string_buffers
 from kedge.data.keyed import INPUT_CHARS
 from kedge.data.stage import Passed, RowStage, StoredRows
@@ -89,7 +90,7 @@ def near_pairs(texts: Sequence[str], options: DuplicateOptions) -> NDArray[np.in
     if len(texts) < 2 or options.near >= 1:
         return np.empty((0, 2), dtype=np.int64)
     sign = _word_signer(options) if options.unit == "words" else _character_signer(options)
-    parts = [sign(pa.array(texts[at : at + BATCH], pa.string())) for at in range(0, len(texts), BATCH)]
+    parts = [sign(strings(texts[at : at + BATCH])) for at in range(0, len(texts), BATCH)]
     pairs = candidates(np.concatenate(parts), bands=BANDS, floor=options.near - DOUBT, window=WINDOW)
     if not len(pairs):
         return pairs
@@ -150,7 +151,7 @@ def _word_signer(options: DuplicateOptions) -> Callable[[pa.Array], NDArray[np.u
 
 def _similarities(texts: Sequence[str], pairs: NDArray[np.int64], options: DuplicateOptions) -> NDArray[np.float64]:
     """The exact similarity of pairs of these texts."""
-    column = pa.array(texts, pa.string())
+    column = strings(texts)
     words = options.unit == "words"
     if words or _compared.is_worthwhile(column.nbytes):
         kernels = _kernels()
@@ -221,7 +222,7 @@ def _unknown(known: Known, pairs: NDArray[np.int64]) -> tuple[NDArray[np.int64],
 def _portions(rows: StoredRows, members: NDArray[np.int64], ends: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """The pairs, as many at a time as have texts of a size to be held."""
     if len(ends):
-        sizes = rows.take(members, [INPUT_CHARS]).column(INPUT_CHARS).to_numpy().astype(np.int64)
+        sizes = to_numpy(rows.take(members, [INPUT_CHARS]).column(INPUT_CHARS)).astype(np.int64)
         portion = np.cumsum(sizes[ends].sum(axis=1)) // HELD
         yield from np.split(ends, np.flatnonzero(np.diff(portion)) + 1)
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from kedge.core.dataset import DatasetManifest, Segment, Split
 from kedge.core.errors import Conflict
 from kedge.core.ports import BlobStore, Progress
+from kedge.data.arrays import mask
 from kedge.data.card import Distribution, card, readme
 from kedge.data.read import read_dataset
 
@@ -90,7 +91,7 @@ def _tables(blobs: BlobStore, segment: Segment, columns: Sequence[str] | None = 
             table = parquet.read_row_group(group, columns=columns)
             here = alive[at : at + len(table)]
             at += len(table)
-            yield table if here.all() else table.filter(pa.array(here))
+            yield table if here.all() else table.filter(mask(here))
 
 
 def _write(

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from kedge.core.dataset import Row
 from kedge.core.hashing import canonical
+from kedge.data.arrays import fixed, strings, to_numpy
 from kedge.data.rows import QUICK
 from kedge.data.segments import write_tags
 from kedge.data.stage import BATCH
@@ -31,7 +32,7 @@ def to_batch(rows: Sequence[Row]) -> pa.RecordBatch:
         [row.source for row in rows],
         [write_tags(row.tags) for row in rows],
     ]
-    return pa.record_batch([pa.array(column, pa.string()) for column in columns], schema=BATCH)
+    return pa.record_batch([strings(column) for column in columns], schema=BATCH)
 
 
 def keyed(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -44,8 +45,8 @@ def keyed(batch: pa.RecordBatch) -> pa.RecordBatch:
         contents.append(inner)
         outer = b"%s%s%d:%d:" % (inner, row, len(source), len(tags)) + source + tags + (extra[at] if extra else b"")
         bodies.append(hashlib.sha256(outer).digest()[:16])
-    batch = batch.append_column(pa.field(CONTENT, KEY, nullable=False), pa.array(contents, KEY))
-    batch = batch.append_column(pa.field(BODY, KEY, nullable=False), pa.array(bodies, KEY))
+    batch = batch.append_column(pa.field(CONTENT, KEY, nullable=False), fixed(contents, KEY))
+    batch = batch.append_column(pa.field(BODY, KEY, nullable=False), fixed(bodies, KEY))
     for name, text in ((INPUT_CHARS, "input"), (TARGET_CHARS, "target")):
         lengths = pc.utf8_length(batch.column(text))
         batch = batch.append_column(pa.field(name, pa.int32(), nullable=False), lengths)
@@ -71,6 +72,6 @@ def _is_plain(column: pa.Array) -> bool:
 
 def _values(column: pa.Array) -> list[Any]:
     if pa.types.is_integer(column.type) and not column.null_count:
-        numbers: list[Any] = column.to_numpy().tolist()
+        numbers: list[Any] = to_numpy(column).tolist()
         return numbers
     return [repr(value) if isinstance(value, float) else value for value in column.to_pylist()]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kedge.data.arrays import to_numpy
 from kedge.data.digests import binary_column, from_hex
 from kedge.data.keyed import BODY, CONTENT, INPUT_CHARS, TARGET_CHARS
 
@@ -23,7 +24,7 @@ def column_of(batch: pa.RecordBatch, name: str) -> NDArray[Any]:
     column = batch.column(name)
     if name == "id":
         return from_hex(column)
-    numbers: NDArray[Any] = column.to_numpy() if pa.types.is_int32(column.type) else binary_column(column)
+    numbers: NDArray[Any] = to_numpy(column) if pa.types.is_int32(column.type) else binary_column(column)
     return numbers
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kedge.core.errors import Invalid
 from kedge.core.hashing import digest
+from kedge.data.arrays import from_numpy, strings
 from kedge.data.columns import string_buffers, without
 from kedge.data.stage import Passed, RowStage
 from kedge.data.types import StageSpec
@@ -47,12 +48,12 @@ def collect_runs(texts: Iterable[tuple[str, str]], words: int) -> Runs:
     if words < LEAST:
         raise Invalid(f"overlap.words must be at least {LEAST}")
     named = list(texts)
-    column = pa.array([text for _, text in named], pa.string())
+    column = strings(text for _, text in named)
     parts: list[tuple[int, NDArray[np.uint64], NDArray[np.int64]]] = []
     sizes = np.array([_word_count(text) for _, text in named], dtype=np.int64)
     for width in sorted({int(min(size, words)) for size in sizes if size >= LEAST}):
         chosen = np.flatnonzero(np.minimum(sizes, words) == width)
-        found = word_shingles(*string_buffers(column.take(pa.array(chosen))), width)
+        found = word_shingles(*string_buffers(column.take(from_numpy(chosen))), width)
         numbers, first = np.unique(found.values, return_index=True)
         parts.append((width, numbers, chosen[found.owners[first]]))
     return Runs(

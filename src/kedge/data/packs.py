@@ -18,6 +18,7 @@ import pyarrow.ipc
 from numpy.typing import NDArray
 
 from kedge.core.dataset import Reject
+from kedge.data.arrays import from_numpy, strings
 from kedge.data.numbers import NUMBERS, NumbersWriter, read_numbers
 from kedge.data.stage import BATCH
 
@@ -213,7 +214,7 @@ class PackedRows:
         if self._spread(ordinals) > NEAR:
             held = self._whole(tuple(columns))
             if held is not None:
-                return held.take(pa.array(ordinals))
+                return held.take(from_numpy(ordinals))
         open_pack = _opener(self._folder, tuple(columns))
         order = np.argsort(ordinals, kind="stable")
         ascending = ordinals[order]
@@ -223,14 +224,14 @@ class PackedRows:
             batch = bisect_right(self._begins, int(ascending[at])) - 1
             end = int(np.searchsorted(ascending, self._begins[batch + 1]))
             pack, number, _ = self._batches[batch]
-            inside = pa.array(ascending[at:end] - self._begins[batch])
+            inside = from_numpy(ascending[at:end] - self._begins[batch])
             taken.append(open_pack(pack).get_batch(number).take(inside))
             at = end
         if not taken:
             return self._empty(columns)
         back = np.empty(len(order), dtype=np.int64)
         back[order] = np.arange(len(order))
-        return pa.Table.from_batches(taken).combine_chunks().take(pa.array(back))
+        return pa.Table.from_batches(taken).combine_chunks().take(from_numpy(back))
 
     def _spread(self, ordinals: NDArray[np.int64]) -> int:
         """In how many batches these rows lie."""
@@ -267,7 +268,7 @@ class PackedRows:
 
     def _empty(self, columns: Sequence[str]) -> pa.Table:
         if not self._parts:
-            return pa.table({name: pa.array([], pa.string()) for name in columns})
+            return pa.table({name: strings([]) for name in columns})
         schema = _opener(self._folder, tuple(columns))(self._parts[0].pack).schema
         return schema.empty_table()
 

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from kedge.data.arrays import indices, mask, strings
 from kedge.data.policy import checker, filled, reject
 from kedge.data.segments import write_tags
 from kedge.data.stage import Passed, RowStage
@@ -20,7 +21,7 @@ def open_rights(rights: Mapping[str, str]) -> RowStage:
     def stage(batch: pa.RecordBatch) -> Passed:
         tags = [write_tags(filled(rights, msgspec.json.decode(text))) for text in batch.column("tags").to_pylist()]
         at = batch.schema.get_field_index("tags")
-        return Passed(batch=batch.set_column(at, batch.schema.field("tags"), pa.array(tags, pa.string())))
+        return Passed(batch=batch.set_column(at, batch.schema.field("tags"), strings(tags)))
 
     return stage
 
@@ -33,9 +34,9 @@ def open_policy(options: PolicyOptions) -> RowStage:
         faults = [check(text) for text in batch.column("tags").to_pylist()]
         if not any(faults):
             return Passed(batch=batch)
-        bad = pa.array([at for at, fault in enumerate(faults) if fault])
+        bad = indices([at for at, fault in enumerate(faults) if fault])
         told = batch.select(["id", "source"]).take(bad).to_pylist()
         rejects = tuple(reject(row, why) for row, why in zip(told, filter(None, faults), strict=True))
-        return Passed(batch=batch.filter(pa.array(np.array([fault is None for fault in faults]))), rejects=rejects)
+        return Passed(batch=batch.filter(mask(np.array([fault is None for fault in faults]))), rejects=rejects)
 
     return stage

@@ -17,6 +17,7 @@ from kedge.core.artifact import Blob
 from kedge.core.dataset import Reject, Row, Segment, Split
 from kedge.core.hashing import canonical
 from kedge.core.ports import BlobStore
+from kedge.data.arrays import strings
 from kedge.data.rows import QUICK, has_floats
 
 SEGMENT_BYTES = 24 << 20  # of rows before they are packed: a file of some 8 MB, so that an erasure rewrites little
@@ -183,7 +184,7 @@ class RejectWriter:
         return dict(sorted(self._reasons.items()))
 
     def _flush(self) -> None:
-        columns = {name: [getattr(reject, name) for reject in self._held] for name in REJECTS.names}
+        columns = [strings(getattr(reject, name) for reject in self._held) for name in REJECTS.names]
         self._out.write_table(pa.table(columns, schema=REJECTS))
         self._held = []
 

@@ -19,6 +19,7 @@ from kedge.core.hashing import canonical
 from kedge.core.manifest import decode, read_manifest, write_artifact
 from kedge.core.ports import BlobStore, Progress
 from kedge.data import keyed
+from kedge.data.arrays import from_numpy, mask, strings, to_numpy
 from kedge.data.digests import Places
 from kedge.data.divide import Divided, tell
 from kedge.data.locate import SUFFIX, encode_ids
@@ -177,7 +178,7 @@ def _write_fresh(request: BuildRequest, rows: PackedRows, divided: Divided, stor
             for at, writer in enumerate(writers):
                 chosen = splits == at
                 if chosen.any():
-                    writer.add(batch if chosen.all() else batch.filter(pa.array(chosen)))
+                    writer.add(batch if chosen.all() else batch.filter(mask(chosen)))
         for writer in writers:
             for written in writer.close():
                 stored.segments.append(written.segment)
@@ -210,13 +211,13 @@ def _picked(
         end = int(np.searchsorted(ordinals, first + batch.num_rows))
         if end > begin:
             chosen = ordinals[begin:end] - first
-            yield begin, batch if len(chosen) == batch.num_rows else batch.take(pa.array(chosen))
+            yield begin, batch if len(chosen) == batch.num_rows else batch.take(from_numpy(chosen))
         first, begin = first + batch.num_rows, end
 
 
 def _as_stored(batch: pa.RecordBatch, clusters: Sequence[str], extra: Sequence[str]) -> pa.RecordBatch:
     columns = [batch.column(name) for name in _TEXTS]
-    columns += [pa.array(clusters, pa.string()), batch.column(keyed.BODY)]
+    columns += [strings(clusters), batch.column(keyed.BODY)]
     schema = ROWS
     for name in extra:
         columns.append(batch.column(name))
@@ -236,7 +237,7 @@ def _profile(rows: PackedRows, divided: Divided) -> Mapping[str, Any]:
 def _counted(column: pa.Array) -> Mapping[str, int]:
     """How often each text is there, in the order in which they came."""
     told = column.dictionary_encode()
-    times = np.bincount(told.indices.to_numpy(), minlength=len(told.dictionary))
+    times = np.bincount(to_numpy(told.indices), minlength=len(told.dictionary))
     return dict(zip(told.dictionary.to_pylist(), times.tolist(), strict=True))
 
 

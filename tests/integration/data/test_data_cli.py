@@ -46,6 +46,17 @@ def told(result: tuple[int, str, str]) -> Any:
     return json.loads(out)
 
 
+def test_nothing_waits_for_pandas_where_it_is_installed(
+    kedge: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_jsonl(tmp_path / "rows.jsonl", [*make_examples(100), *make_examples(3)])
+    path.write_bytes(path.read_bytes() + NASTY)
+    (tmp_path / "poisoned").mkdir()
+    (tmp_path / "poisoned" / "pandas.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "poisoned"))
+    assert told(kedge("data", "ingest", "rows.jsonl", "--json"))["rows"] == 100
+
+
 def test_ingesting_bad_lines_ends_with_one_object_that_counts_them(kedge: Run, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", [*make_examples(100), *make_examples(3)])
     path.write_bytes(path.read_bytes() + NASTY)

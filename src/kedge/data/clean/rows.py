@@ -6,8 +6,10 @@ import importlib
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 
+from kedge.data.arrays import from_numpy, strings
 from kedge.data.clean.lines import drop_boilerplate, limit_blank_lines
 from kedge.data.clean.types import CleanOptions
 from kedge.data.columns import with_texts, without
@@ -55,10 +57,8 @@ def _clean(
         batch = with_texts(batch, "target", [_through(steps, text) for text in batch.column("target").to_pylist()])
     if identify is not None:
         told = [identify(text) if len(text) >= options.language_chars else ("", 0.0) for text in inputs]
-        batch = batch.append_column(
-            pa.field("language", pa.string(), nullable=False), pa.array([t for t, _ in told], pa.string())
-        )
-        scores = pa.array([score for _, score in told], pa.float32())
+        batch = batch.append_column(pa.field("language", pa.string(), nullable=False), strings(t for t, _ in told))
+        scores = from_numpy(np.array([score for _, score in told], dtype=np.float32))
         batch = batch.append_column(pa.field("language_score", pa.float32(), nullable=False), scores)
         faults = [fault or _foreign(options, *each) for fault, each in zip(faults, told, strict=True)]
     return without(batch, faults)

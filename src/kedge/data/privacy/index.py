@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kedge.core.manifest import read_manifest
 from kedge.core.ports import BlobStore
+from kedge.data.arrays import strings
 from kedge.data.privacy.keys import PrivacyKey
 from kedge.data.privacy.rows import Found
 from kedge.data.privacy.stage import FOUND
@@ -38,7 +39,7 @@ def encode_subjects(rows: StoredRows, kept: NDArray[np.int64]) -> tuple[bytes, M
     """The index of the rows kept as Parquet, sorted by subject; and how many hits each kind has."""
     told = sorted({(found.subject, found.kind, row) for row, found in _hits(rows, kept)})
     counts = Counter(found.kind for _, found in _hits(rows, kept))
-    columns = [list(each) for each in zip(*told, strict=True)] or [[], [], []]
+    columns = list(map(strings, zip(*told, strict=True))) or [strings([])] * len(SCHEMA)
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns, schema=SCHEMA), sink, compression="zstd", row_group_size=1 << 16)
     return sink.getvalue().to_pybytes(), dict(sorted(counts.items()))

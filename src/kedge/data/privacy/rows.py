@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from kedge.core.errors import Conflict, Invalid
+from kedge.data.arrays import blobs
 from kedge.data.columns import with_texts, without
 from kedge.data.privacy.detectors import open_detector
 from kedge.data.privacy.keys import PrivacyKey
@@ -81,7 +82,7 @@ def _look(options: PrivacyOptions, key: PrivacyKey, detectors: Sequence[Detector
                 changed[row] = _changed(options, key, text, found)
                 faults[row] = faults[row] or _fault(options, found)
         batch = with_texts(batch, name, changed)
-    column: Any = pa.array([msgspec.msgpack.encode(each) if each else b"" for each in hits], pa.binary())
+    column: Any = blobs(msgspec.msgpack.encode(each) if each else b"" for each in hits)
     return without(batch.append_column(pa.field(FOUND, pa.binary(), nullable=False), column), faults)
 
 

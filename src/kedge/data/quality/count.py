@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 
+from kedge.data.arrays import from_numpy
 from kedge.data.columns import string_buffers
 from kedge.data.quality.types import PREFIX
 from kedge.data.stage import Passed, RowStage
@@ -20,7 +20,5 @@ def open_count(_: object) -> RowStage:
 def _count(batch: pa.RecordBatch) -> Passed:
     counts = count_batch(*string_buffers(batch.column("input")))
     for at, name in enumerate(COUNTS):
-        batch = batch.append_column(
-            pa.field(PREFIX + name, pa.int32(), nullable=False), pa.array(np.ascontiguousarray(counts[:, at]))
-        )
+        batch = batch.append_column(pa.field(PREFIX + name, pa.int32(), nullable=False), from_numpy(counts[:, at]))
     return Passed(batch=batch)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from kedge.data.arrays import to_numpy
 from kedge.data.quality.rules import RULES, judge
 from kedge.data.quality.types import PREFIX, QualityOptions
 from kedge.data.stage import StoredRows
@@ -34,7 +35,7 @@ def judge_rows(rows: StoredRows, options: QualityOptions) -> Judged:
     at, found, reasons, details = 0, [], [], []
     if options.rules:
         for batch in rows.scan([PREFIX + name for name in names]):
-            counts = {name: batch.column(PREFIX + name).to_numpy().astype(np.int64) for name in names}
+            counts = {name: to_numpy(batch.column(PREFIX + name)).astype(np.int64) for name in names}
             for i, reason in enumerate(first_reasons(counts, options)):
                 if reason:
                     found.append(at + i)
@@ -53,7 +54,7 @@ def first_reasons(counts: Mapping[str, NDArray[np.int64]], options: QualityOptio
 def count_columns(table: pa.Table) -> dict[str, NDArray[np.int64]]:
     """The counts that a table of rows holds, by name."""
     names = [name for name in table.column_names if name.startswith(PREFIX)]
-    return {name.removeprefix(PREFIX): table.column(name).to_numpy().astype(np.int64) for name in names}
+    return {name.removeprefix(PREFIX): to_numpy(table.column(name)).astype(np.int64) for name in names}
 
 
 def _detail(counts: Mapping[str, NDArray[np.int64]], at: int, reason: str, options: QualityOptions) -> str:
