@@ -59,7 +59,7 @@ def build(
         progress,
         judged,
         memory=packs / "clusters" if cache else None,
-        drawn=before.drawn(request.split) if before else None,
+        before=before if before and before.is_drawn(request.split) else None,
     )
     result = store(
         request,

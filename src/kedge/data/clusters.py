@@ -22,7 +22,7 @@ from kedge.core.errors import Broken
 from kedge.core.hashing import digest_of
 from kedge.core.spec import to_plain
 from kedge.data.code import digest_code
-from kedge.data.digests import Digests, Places, equal
+from kedge.data.digests import Places, equal
 from kedge.data.duplicates import (
     AT_ONCE,
     BAND_SIZE,
@@ -51,14 +51,24 @@ FEW = 1000  # rows that are compared anew as quickly as they are looked up
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What a build kept: ids and contents of its rows, the place of the head of each one's cluster, and for each band the
-    keys of the rows, sorted, with their places."""
+    """What a build kept: ids and contents of its rows, the order of the ids' first numbers, the place of the head of each
+    one's cluster, and for each band the keys of the rows, sorted, with their places."""
 
     ids: NDArray[np.uint64]
+    order: NDArray[np.int64]
     contents: NDArray[np.uint64]
     heads: NDArray[np.int64]
     keys: NDArray[np.uint64]
     places: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What rows say: their ids, where each of these is found, and what the texts are."""
+
+    ids: NDArray[np.uint64]
+    contents: NDArray[np.uint64]
+    places: Places
 
 
 class _Now(msgspec.Struct, frozen=True):
@@ -69,22 +79,16 @@ class _Now(msgspec.Struct, frozen=True):
 
 
 def clusters(
-    rows: StoredRows,
-    kept: NDArray[np.int64],
-    options: DuplicateOptions,
-    *,
-    ids: Digests,
-    contents: Digests,
-    memory: Path,
+    rows: StoredRows, kept: NDArray[np.int64], options: DuplicateOptions, told: Told, memory: Path
 ) -> NDArray[np.int64]:
-    """`find_clusters` of the rows `kept`. `memory` is a folder that stays; losing it costs only time."""
+    """`find_clusters` of the rows `kept`, of which we are `told`. `memory` is a folder that stays; losing it costs only
+    time."""
     if len(kept) < FEW or options.near >= 1:
         return find_clusters(rows, kept, options)
     identity = digest_of([to_plain(options), digest_code(())])
     known = _recall(memory, identity)
-    own, texts = ids.pairs[kept], contents.pairs[kept]
     if known is not None:
-        places = _places(known, own, texts)
+        places = _places(known, told)
         new = np.delete(np.arange(len(kept)), places[places >= 0])
         if np.array_equal(places, np.arange(len(kept))):
             return kept[known.heads]
@@ -92,17 +96,17 @@ def clusters(
             heads = _grow(rows, kept, options, known, places, new)
             if heads is not None:
                 if len(new) > WORTH * len(kept):
-                    _keep(memory, identity, own, texts, heads, _grown(rows, kept, known, places, new))
+                    _keep(memory, identity, told, heads, _grown(rows, kept, known, places, new))
                 return kept[heads]
     heads = np.searchsorted(kept, find_clusters(rows, kept, options))
-    _keep(memory, identity, own, texts, heads, _sorted(rows, kept))
+    _keep(memory, identity, told, heads, _sorted(rows, kept))
     return kept[heads]
 
 
-def _places(known: _Known, own: NDArray[np.uint64], texts: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _places(known: _Known, told: Told) -> NDArray[np.int64]:
     """Where each row that is known stands now, -1 for one that is gone or says something else."""
-    found = Places(own).of(known.ids)
-    same = equal(own[found], known.ids) & equal(texts[found], known.contents)
+    found = told.places.find(known.ids, known.order)
+    same = equal(told.ids[found], known.ids) & equal(told.contents[found], known.contents)
     return np.where(same, found, -1)
 
 
@@ -209,6 +213,7 @@ def _recall(memory: Path, identity: str) -> _Known | None:
     try:
         known = _Known(
             ids=open_array(folder / "ids.npy"),
+            order=open_array(folder / "order.npy"),
             contents=open_array(folder / "contents.npy"),
             heads=open_array(folder / "heads.npy"),
             keys=np.memmap(folder / KEYS, dtype="<u8", mode="r").reshape(BANDS, -1),
@@ -216,21 +221,17 @@ def _recall(memory: Path, identity: str) -> _Known | None:
         )
     except (OSError, ValueError, Broken):  # a file that is not whole has another shape
         return None
-    return known if known.keys.shape == known.places.shape == (BANDS, len(known.heads)) else None
+    rows = len(known.heads)
+    whole = len(known.ids) == len(known.order) == len(known.contents) == rows
+    return known if whole and known.keys.shape == known.places.shape == (BANDS, rows) else None
 
 
-def _keep(
-    memory: Path,
-    identity: str,
-    own: NDArray[np.uint64],
-    texts: NDArray[np.uint64],
-    heads: NDArray[np.int64],
-    bands: Bands,
-) -> None:
+def _keep(memory: Path, identity: str, told: Told, heads: NDArray[np.int64], bands: Bands) -> None:
     """Replace what is known. Nothing is kept where more rows share a key than are all compared."""
     folder = memory / secrets.token_hex(8)
     folder.mkdir(parents=True)
-    for name, array in (("ids", own), ("contents", texts), ("heads", heads)):
+    arrays = {"ids": told.ids, "order": told.places.order, "contents": told.contents, "heads": heads}
+    for name, array in arrays.items():
         with (folder / f"{name}.npy").open("wb") as file:
             np.save(file, array, allow_pickle=False)
             _sync(file)

@@ -56,40 +56,55 @@ def equal(left: NDArray[np.uint64], right: NDArray[np.uint64]) -> NDArray[np.boo
     return same
 
 
+@dataclass(frozen=True, slots=True)
 class Places:
-    """Finds digests among others. Both are gone through in their order, so that each is near the one before."""
+    """Where each of some digests stands: the places ordered by the first number of each, and those numbers."""
 
-    def __init__(self, among: NDArray[np.uint64]) -> None:
-        self._order = np.argsort(among[:, 0])
-        self._sorted = among[self._order, 0]
+    order: NDArray[np.int64]
+    ordered: NDArray[np.uint64]
 
-    def of(self, wanted: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Where each of them stands, if it is there at all: whether it does, `equal` tells."""
-        order = np.argsort(wanted[:, 0])
-        at = np.searchsorted(self._sorted, wanted[order, 0])
-        places = np.empty(len(wanted), dtype=np.int64)
-        places[order] = self._order[np.minimum(at, len(self._order) - 1)]
+    def find(self, wanted: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where each of them stands, if it is there at all: whether it does, `equal` tells.
+
+        They are looked for in their `order`, so that each is near the one before. `IndexError` if there is nothing
+        among which to look.
+        """
+        at = np.searchsorted(self.ordered, wanted[order, 0])
+        places = np.zeros(len(wanted), dtype=np.int64)
+        places[order] = self.order[np.minimum(at, len(self.order) - 1)]
         return places
 
+    def among(self, chosen: NDArray[np.int64], count: int) -> Places:
+        """The same for some of `count` digests, ascending."""
+        if len(chosen) == count:
+            return self
+        place = np.full(count, -1, dtype=np.int64)
+        place[chosen] = np.arange(len(chosen))
+        order = place[self.order]
+        stay = order >= 0
+        return Places(order[stay], self.ordered[stay])
 
-def by_id(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """The order of digests."""
+    def repeated(self) -> NDArray[np.int64]:
+        """The places, ascending, of those that may be there more than once; none that is, is left out."""
+        same = np.zeros(len(self.order), dtype=bool)
+        twice = self.ordered[1:] == self.ordered[:-1]
+        same[1:] |= twice
+        same[:-1] |= twice
+        return np.sort(self.order[same])
+
+
+def sort(pairs: NDArray[np.uint64]) -> Places:
+    """Digests in the order of their first numbers."""
     order = np.argsort(pairs[:, 0])
+    return Places(order, pairs[order, 0])
+
+
+def by_id(pairs: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order of digests, given that of their first numbers."""
     first = pairs[order, 0]
     if (first[1:] == first[:-1]).any():  # as good as never, unless digests are there twice
         return np.lexsort((pairs[:, 1], pairs[:, 0]))
     return order
-
-
-def repeated(pairs: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Where digests stand that may be there more than once; none that is, is left out."""
-    order = np.argsort(pairs[:, 0])
-    ordered = pairs[order, 0]
-    same = np.zeros(len(order), dtype=bool)
-    twice = ordered[1:] == ordered[:-1]
-    same[1:] |= twice
-    same[:-1] |= twice
-    return np.sort(order[same])
 
 
 def least(keys: NDArray[np.uint64], rank: NDArray[np.uint8]) -> NDArray[np.uint8]:

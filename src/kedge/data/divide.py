@@ -19,19 +19,21 @@ from kedge.core.dataset import Reject
 from kedge.core.errors import Invalid
 from kedge.core.hashing import canonical
 from kedge.core.ports import Progress
-from kedge.data.clusters import clusters
-from kedge.data.digests import Digests, key_of, least, repeated
+from kedge.data.clusters import Told, clusters
+from kedge.data.digests import Digests, Places, equal, key_of, least, sort
 from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
 from kedge.data.quality.judge import NOTHING, Judged
+from kedge.data.records import Before
 from kedge.data.rows import DETAIL
-from kedge.data.split import RANK, SPLITS, Drawn, assign_stratum, assign_time, fall, fall_all
+from kedge.data.split import RANK, SPLITS, assign_stratum, assign_time, fall, fall_all
 from kedge.data.stage import StoredRows
 from kedge.data.tags import tag_text
 from kedge.data.types import DuplicateOptions, SplitOptions
 
 _RANKS = np.array([RANK[split] for split in SPLITS], dtype=np.uint8)
 _CHUNK = 4096
+_UNKNOWN = 255  # a split that was not drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,13 @@ class Leaks:
 
 @dataclass(frozen=True, slots=True)
 class Divided:
-    """The rows that stay, ascending, with the split and the head of the cluster of each; and the others, step by step."""
+    """The rows that stay, ascending, with the split and the head of the cluster of each; and the others, step by step.
+
+    `places` finds ids among the rows that stay.
+    """
 
     ids: Digests
+    places: Places
     kept: NDArray[np.int64]
     splits: NDArray[np.uint8]
     heads: NDArray[np.int64]
@@ -84,35 +90,39 @@ def divide(
     progress: Progress,
     judged: Judged = NOTHING,
     memory: Path | None = None,
-    drawn: Drawn | None = None,
+    before: Before | None = None,
 ) -> Divided:
     """Leave out what was judged, what is there twice, and then what would leak from one split into another.
 
-    `memory` is a folder that stays from build to build: what was compared is kept there. `drawn` has what need not be
-    drawn again.
+    `memory` is a folder that stays from build to build: what was compared is kept there. The splits of the version
+    `before` are not drawn again: they must have been drawn with these options.
     """
     progress.start(4, "comparing rows")
     columns = _columns(rows, split)
     progress.advance()
+    every = sort(columns.ids.pairs)
     kept = np.delete(np.arange(len(rows), dtype=np.int64), judged.rows)
-    kept, same = _once(kept, columns.ids, "duplicate:id", np.zeros(len(rows), dtype=np.uint8), by_id=False)
+    kept, same = _once(kept, columns.ids, every, "duplicate:id", np.zeros(len(rows), dtype=np.uint8))
     dropped = [same]
     if duplicates.exact:
+        contents = sort(columns.contents.pairs)
         held_out = np.zeros(len(rows), np.uint8) if columns.splits is None else (columns.splits != 0).astype(np.uint8)
-        kept, same = _once(kept, columns.contents, "duplicate:exact", held_out, by_id=True, ids=columns.ids)
+        kept, same = _once(kept, columns.contents, contents, "duplicate:exact", held_out, ids=columns.ids)
         dropped.append(same)
     progress.advance()
     if memory is None:
         heads = find_clusters(rows, kept, duplicates)
     else:
-        heads = clusters(rows, kept, duplicates, ids=columns.ids, contents=columns.contents, memory=memory)
+        places = every.among(kept, len(rows))
+        own, texts = columns.ids.pairs[kept], columns.contents.pairs[kept]
+        heads = clusters(rows, kept, duplicates, Told(own, texts, places), memory)
     if duplicates.drop_near:
         near = heads != kept
         dropped.append(Dropped("duplicate:near", kept[near], heads[near]))
         kept = heads = kept[~near]
     progress.advance()
-    fallen = _fallen(rows, columns, kept, heads, split, drawn)
-    divided = replace(_separate(columns, kept, heads, fallen, tuple(dropped)), judged=judged)
+    fallen = _fallen(rows, columns, kept, heads, split, before, every)
+    divided = replace(_separate(columns, every, kept, heads, fallen, tuple(dropped)), judged=judged)
     progress.advance()
     progress.note(rows=len(divided.kept), dropped=len(rows) - len(divided.kept))
     return divided
@@ -188,17 +198,19 @@ def _groups(tags: Sequence[dict[str, Any]], batch: Any, group: str) -> Iterator[
 def _once(
     kept: NDArray[np.int64],
     keys: Digests,
+    places: Places,
     step: str,
     rank: NDArray[np.uint8],
     *,
-    by_id: bool,
     ids: Digests | None = None,
 ) -> tuple[NDArray[np.int64], Dropped]:
-    """One row of each key: of the least rank, and of those the first, or the one with the smallest id."""
-    at = repeated(keys.pairs[kept])
-    some = kept[at]
+    """One row of each key: of the least rank, and of those the first, or the one with the smallest of `ids`."""
+    staying = np.zeros(len(rank), dtype=bool)
+    staying[kept] = True
+    some = places.repeated()
+    some = some[staying[some]]
     order = [keys.pairs[some, 1], keys.pairs[some, 0]]
-    tie = [ids.pairs[some, 1], ids.pairs[some, 0]] if by_id and ids is not None else [some]
+    tie = [some] if ids is None else [ids.pairs[some, 1], ids.pairs[some, 0]]
     ranked = some[np.lexsort([*tie, rank[some], *order])]
     pairs = keys.pairs[ranked]
     fresh = np.ones(len(ranked), dtype=bool)
@@ -206,7 +218,6 @@ def _once(
     best = ranked[fresh][np.cumsum(fresh) - 1] if len(ranked) else ranked
     lost, winners = ranked[~fresh], best[~fresh]
     back = np.argsort(lost, kind="stable")
-    staying = np.ones(len(rank), dtype=bool)
     staying[lost] = False
     return kept[staying[kept]], Dropped(step, lost[back], winners[back])
 
@@ -217,24 +228,36 @@ def _fallen(
     kept: NDArray[np.int64],
     heads: NDArray[np.int64],
     options: SplitOptions,
-    drawn: Drawn | None,
+    before: Before | None,
+    every: Places,
 ) -> NDArray[np.uint8]:
     """The split of each row before leaks are looked for."""
     if options.time:
         return assign_time(rows, kept, options)
     if options.stratum:
         return assign_stratum(rows, kept, heads, columns.ids.hex(heads), options)
-    return _by_cluster(columns.ids, heads, options, drawn) if columns.splits is None else columns.splits[kept]
+    if columns.splits is not None:
+        return columns.splits[kept]
+    drawn = np.full(len(rows), _UNKNOWN, dtype=np.uint8)
+    if before is not None:
+        _remember(drawn, columns.ids, every, before)
+    return _by_cluster(columns.ids, heads, options, drawn)
+
+
+def _remember(drawn: NDArray[np.uint8], ids: Digests, every: Places, before: Before) -> None:
+    """The split of the cluster of each row that is the head of it here and was before."""
+    for segment, own, at in before.places(every):
+        same = equal(ids.pairs[at], own.ids) & equal(own.ids, own.clusters)
+        same[list(segment.deleted)] = False  # by a version that may have drawn otherwise
+        drawn[at[same]] = own.splits[same]
 
 
 def _by_cluster(
-    ids: Digests, heads: NDArray[np.int64], options: SplitOptions, drawn: Drawn | None
+    ids: Digests, heads: NDArray[np.int64], options: SplitOptions, drawn: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """The split that each row's cluster falls into."""
-    if drawn is None:
-        result, left = np.empty(len(heads), dtype=np.uint8), np.arange(len(heads))
-    else:
-        result, left = drawn.find(ids.pairs[heads])
+    """The split that each row's cluster falls into: as `drawn` for its head, or drawn now."""
+    result = drawn[heads]
+    left = np.flatnonzero(result == _UNKNOWN)
     for begin in range(0, len(left), _CHUNK):
         part = left[begin : begin + _CHUNK]
         result[part] = fall_all(ids.hex(heads[part]), options)
@@ -243,6 +266,7 @@ def _by_cluster(
 
 def _separate(
     columns: _Columns,
+    every: Places,
     kept: NDArray[np.int64],
     heads: NDArray[np.int64],
     splits: NDArray[np.uint8],
@@ -262,4 +286,6 @@ def _separate(
         seen[leaking] = np.argsort(_RANKS).astype(np.uint8)[first[leaking]]
     out = kinds != 255
     leaks = Leaks(kept[out], kinds[out], splits[out], seen[out], heads[out])
-    return Divided(columns.ids, kept[~out], splits[~out], heads[~out], dropped, leaks)
+    stay = kept[~out]
+    places = every.among(stay, len(columns.ids))
+    return Divided(columns.ids, places, stay, splits[~out], heads[~out], dropped, leaks)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from kedge.core.dataset import Reject
 from kedge.data.arrays import from_numpy, strings
 from kedge.data.numbers import NUMBERS, NumbersWriter, read_numbers
 from kedge.data.stage import BATCH
+from kedge.data.tags import count_tags
 
 SUFFIX = ".arrow"
 REJECTS_SUFFIX = ".rejects"
@@ -29,6 +32,7 @@ NUMBERS_SUFFIX = ".numbers"
 SCAN = 4096  # rows that a scan gives at a time, if the batches of small files add up to so many
 HELD = 96 << 20  # bytes of columns that are held while rows of them are picked
 NEAR = 64  # batches that are read for some rows of theirs, though all rows might be held
+FEW_TAGS = 16  # different tags of a part that are told with it
 _OPEN = 16
 _SUFFIXES = (SUFFIX, REJECTS_SUFFIX, NUMBERS_SUFFIX, INDEX_SUFFIX)  # the index last
 
@@ -40,7 +44,7 @@ class Entry(msgspec.Struct, frozen=True):
     """What a pack holds of one part: its batches, from which on and how many rows each has; the same for rejects.
 
     `begin` is the number of its first row in the pack. `media` names the files of the folder `media` that the rows
-    refer to.
+    refer to. `tags` has the tags of the rows, with how many rows have just these, if there are few.
     """
 
     key: str
@@ -50,6 +54,7 @@ class Entry(msgspec.Struct, frozen=True):
     rejects: list[int]
     begin: int
     media: list[str] = []
+    tags: dict[str, int] | None = None
 
 
 class Located(msgspec.Struct, frozen=True):
@@ -81,8 +86,11 @@ class PackWriter:
         first, first_reject = self._counts
         rows: list[int] = []
         rejects: list[int] = []
+        tags: Counter[str] = Counter()
         for batch, rejected in batches:
             if batch.num_rows:
+                if len(tags) <= FEW_TAGS:
+                    tags.update(count_tags(batch.column("tags")))
                 self._rows.write_batch(batch)
                 self._numbers.add(batch)
                 rows.append(batch.num_rows)
@@ -91,7 +99,8 @@ class PackWriter:
                 self._rejects.write_batch(pa.record_batch(columns, schema=REJECT))
                 rejects.append(len(rejected))
         self._counts = [first + len(rows), first_reject + len(rejects)]
-        self._entries.append(Entry(key, first, rows, first_reject, rejects, self._begin, sorted(media)))
+        few = dict(tags) if len(tags) <= FEW_TAGS else None
+        self._entries.append(Entry(key, first, rows, first_reject, rejects, self._begin, sorted(media), few))
         self._begin += sum(rows)
 
     def close(self) -> list[Entry]:
@@ -190,11 +199,24 @@ class PackedRows:
         kind = NUMBERS[column]
         numbers = np.empty((len(self), *kind.shape), dtype=kind.base)
         done = 0
-        for pack, begin, end in self._stretches:
+        for pack, stretches in groupby(self._stretches, key=itemgetter(0)):
             path = self._folder / f"{pack}{NUMBERS_SUFFIX}"
-            numbers[done : done + end - begin] = read_numbers(path, column, begin, end)
-            done += end - begin
+            for part in read_numbers(path, column, (stretch[1:] for stretch in stretches)):
+                numbers[done : done + len(part)] = part
+                done += len(part)
         return numbers
+
+    def few_tags(self, kept: NDArray[np.int64]) -> tuple[list[Mapping[str, int]], NDArray[np.int64]]:
+        """The tags of those parts all of whose rows are among `kept` (ascending), with how many rows have just these,
+        as far as that is known without reading the rows; and the other rows."""
+        told = [located.entry.tags for located in self._parts]
+        begins = np.array([0, *accumulate(sum(located.entry.rows) for located in self._parts)])
+        bounds = np.searchsorted(kept, begins)
+        known = (np.diff(bounds) == np.diff(begins)) & np.array([tags is not None for tags in told], dtype=bool)
+        left = np.ones(len(kept), dtype=bool)
+        for at in np.flatnonzero(known).tolist():
+            left[bounds[at] : bounds[at + 1]] = False
+        return [tags for tags, whole in zip(told, known, strict=True) if whole and tags], kept[left]
 
     def _stream(self, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
         open_pack = _opener(self._folder, columns)

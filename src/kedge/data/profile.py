@@ -1,10 +1,9 @@
-"""Says what a dataset is like: how many rows, how long, and what the tags hold. Taken batch by batch."""
+"""Says what a dataset is like: how many rows, how long, and what the tags hold."""
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -26,28 +25,31 @@ class Profile:
     """Counts by split, lengths in characters, near-duplicate clusters, and the values of each tag."""
 
     def __init__(self) -> None:
-        self._inputs, self._targets = array("i"), array("i")
         self._tags: dict[str, Counter[str]] = {}
         self._more: Counter[str] = Counter()
         self._types: dict[str, set[str]] = {}
 
-    def add(self, inputs: NDArray[np.int32], targets: NDArray[np.int32], tags: Mapping[str, int]) -> None:
-        """Take rows: how long their texts are, and their tags as JSON, each with how many rows have just these."""
-        self._inputs.frombytes(np.ascontiguousarray(inputs, dtype=np.int32).tobytes())
-        self._targets.frombytes(np.ascontiguousarray(targets, dtype=np.int32).tobytes())
+    def add(self, tags: Mapping[str, int]) -> None:
+        """Take the tags of rows as JSON, each with how many rows have just these."""
         for text, times in tags.items():
             for name, value in _decoder.decode(text).items():
                 self._count(name, tag_text(value), times)
                 self._types.setdefault(name, set()).add(type(value).__name__)
 
-    def result(self, splits: NDArray[np.uint8], heads: NDArray[np.int64]) -> Mapping[str, Any]:
-        """What was taken, as plain values. `splits` and `heads` are those of all rows."""
+    def result(
+        self,
+        splits: NDArray[np.uint8],
+        heads: NDArray[np.int64],
+        inputs: NDArray[np.int32],
+        targets: NDArray[np.int32],
+    ) -> Mapping[str, Any]:
+        """All as plain values. For every row its split, the head of its cluster, and how long its texts are."""
         counts = np.bincount(splits, minlength=len(SPLITS))
         sizes = np.unique(heads, return_counts=True)[1]
         return {
             "splits": {str(split): int(count) for split, count in zip(SPLITS, counts, strict=True)},
-            "input_chars": describe_lengths(self._inputs),
-            "target_chars": describe_lengths(self._targets),
+            "input_chars": describe_lengths(inputs),
+            "target_chars": describe_lengths(targets),
             "clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
             "tags": {name: self._tag(name) for name in sorted(self._tags)},
         }
@@ -78,11 +80,11 @@ def count_reasons(rejects: Iterable[Reject]) -> dict[str, int]:
     return dict(sorted(Counter(reject.reason for reject in rejects).items()))
 
 
-def describe_lengths(lengths: Sequence[int]) -> Mapping[str, Any]:
+def describe_lengths(lengths: NDArray[np.int32]) -> Mapping[str, Any]:
     """Least, mean, quantiles and most."""
     if not len(lengths):
         return {}
-    ordered = np.sort(np.asarray(lengths))
+    ordered = np.sort(lengths)
     last = len(ordered) - 1
     quantiles = {name: int(ordered[round(share * last)]) for name, share in QUANTILES.items()}
     mean = round(float(ordered.mean(dtype=np.float64)), 2)

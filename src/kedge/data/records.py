@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,20 +17,23 @@ from kedge.core.dataset import DatasetManifest, Segment
 from kedge.core.errors import Broken
 from kedge.core.ports import BlobStore
 from kedge.core.spec import to_plain
-from kedge.data.digests import binary_column, by_id, equal, from_hex
+from kedge.data.digests import Places, binary_column, by_id, equal, from_hex, sort
 from kedge.data.locate import open_array
 from kedge.data.read import read_dataset
 from kedge.data.segments import BODY
-from kedge.data.split import SPLITS, Drawn
+from kedge.data.split import SPLITS
 from kedge.data.types import SplitOptions
 
 SUFFIX = ".npy"
+_TOLD = np.dtype([("ids", ">u8", 2), ("bodies", ">u8", 2), ("clusters", ">u8", 2), ("splits", "u1")])
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What is compared of rows: id, body and cluster, a row a place; and the split."""
+    """What is compared of rows: id, body and cluster, a row a place; and the split. `order` is that of the ids' first
+    numbers."""
 
+    order: NDArray[np.int64]
     ids: NDArray[np.uint64]
     bodies: NDArray[np.uint64]
     clusters: NDArray[np.uint64]
@@ -39,13 +42,14 @@ class Records:
     @property
     def digest(self) -> str:
         """One digest over all rows, in whatever order they stand."""
-        order = by_id(self.ids)
+        order = by_id(self.ids, self.order)
         hasher = hashlib.sha256()
-        for begin in range(0, len(order), 1 << 16):
-            part = order[begin : begin + (1 << 16)]
-            numbers = np.concatenate((self.ids[part], self.bodies[part], self.clusters[part]), axis=1).astype(">u8")
-            told = np.concatenate((numbers.view(np.uint8), self.splits[part][:, None]), axis=1)
-            hasher.update(told.tobytes())
+        for begin in range(0, len(order), 1 << 14):
+            part = order[begin : begin + (1 << 14)]
+            told = np.empty(len(part), dtype=_TOLD)
+            for name in _TOLD.names or ():
+                told[name] = getattr(self, name)[part]
+            hasher.update(told.data)
         return f"sha256:{hasher.hexdigest()}"
 
     def same(self, places: NDArray[np.int64], other: Records) -> NDArray[np.bool_]:
@@ -67,12 +71,15 @@ class Before:
     manifest: DatasetManifest
     records: Sequence[Records]
 
-    def drawn(self, options: SplitOptions) -> Drawn | None:
-        """The splits of its clusters, if they were drawn with these options, which settle them."""
-        if self.manifest.recipe.get("split") != to_plain(options) or not self.records:
-            return None
-        clusters = np.concatenate([each.clusters for each in self.records])
-        return Drawn(clusters, np.concatenate([each.splits for each in self.records]))
+    def places(self, places: Places) -> Iterator[tuple[Segment, Records, NDArray[np.int64]]]:
+        """Segment by segment where each row stands among others, as far as it is there. Nothing if there are no others."""
+        if len(places.order):
+            for segment, own in zip(self.manifest.segments, self.records, strict=True):
+                yield segment, own, places.find(own.ids, own.order)
+
+    def is_drawn(self, options: SplitOptions) -> bool:
+        """Whether the splits of its clusters were drawn with these options, which settle them."""
+        return bool(self.manifest.recipe.get("split") == to_plain(options))
 
 
 def read_before(blobs: BlobStore, parent: str, folder: Path) -> Before:
@@ -103,7 +110,7 @@ def forget_records(segments: Iterable[Segment], folder: Path) -> None:
 def _records(segment: Segment, rows: Any) -> Records:
     columns = {name: rows.column(name).combine_chunks() for name in ("id", "cluster", BODY)}
     ids, clusters = from_hex(columns["id"]), from_hex(columns["cluster"])
-    return Records(ids, binary_column(columns[BODY]), clusters, _splits(segment, len(ids)))
+    return Records(sort(ids).order, ids, binary_column(columns[BODY]), clusters, _splits(segment, len(ids)))
 
 
 def _recall(blobs: BlobStore, segment: Segment, folder: Path) -> Records:
@@ -111,11 +118,12 @@ def _recall(blobs: BlobStore, segment: Segment, folder: Path) -> Records:
         numbers = open_array(_path(segment, folder))
     except (OSError, Broken):
         numbers = None
-    if numbers is None or numbers.dtype != np.uint64 or numbers.shape != (segment.rows, 6):
+    if numbers is None or numbers.dtype != np.uint64 or numbers.shape != (segment.rows, 7):
         records = read_records(blobs, segment)
         _keep(segment, records, folder)
         return records
-    return Records(numbers[:, :2], numbers[:, 2:4], numbers[:, 4:], _splits(segment, segment.rows))
+    order = np.minimum(numbers[:, 0], segment.rows - 1).astype(np.int64)  # damaged, it finds no row
+    return Records(order, numbers[:, 1:3], numbers[:, 3:5], numbers[:, 5:], _splits(segment, segment.rows))
 
 
 def _keep(segment: Segment, records: Records, folder: Path) -> None:
@@ -124,7 +132,8 @@ def _keep(segment: Segment, records: Records, folder: Path) -> None:
     path = _path(segment, folder)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     with temporary.open("wb") as file:
-        np.save(file, np.concatenate((records.ids, records.bodies, records.clusters), axis=1), allow_pickle=False)
+        columns = (records.order.astype(np.uint64)[:, None], records.ids, records.bodies, records.clusters)
+        np.save(file, np.concatenate(columns, axis=1), allow_pickle=False)
     temporary.replace(path)
 
 

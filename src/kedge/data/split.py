@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from kedge.core.dataset import Split
 from kedge.core.errors import Invalid
-from kedge.data.digests import Places, equal
 from kedge.data.stage import StoredRows
 from kedge.data.tags import tag_text
 from kedge.data.types import SplitOptions
@@ -30,19 +28,6 @@ def fall(group: str, options: SplitOptions) -> Split:
     if share < options.test:
         return Split.TEST
     return Split.VALIDATION if share < options.test + options.validation else Split.TRAIN
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """The splits of clusters that were drawn before, by the id of the head; one may be there several times."""
-
-    clusters: NDArray[np.uint64]
-    splits: NDArray[np.uint8]
-
-    def find(self, heads: NDArray[np.uint64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """The split of each head, and which of them were not drawn."""
-        found = Places(self.clusters).of(heads)
-        return self.splits[found], np.flatnonzero(~equal(self.clusters[found], heads))
 
 
 def fall_all(groups: Sequence[str], options: SplitOptions) -> NDArray[np.uint8]:

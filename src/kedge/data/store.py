@@ -19,8 +19,7 @@ from kedge.core.hashing import canonical
 from kedge.core.manifest import decode, read_manifest, write_artifact
 from kedge.core.ports import BlobStore, Progress
 from kedge.data import keyed
-from kedge.data.arrays import from_numpy, mask, strings, to_numpy
-from kedge.data.digests import Places
+from kedge.data.arrays import from_numpy, mask, strings
 from kedge.data.divide import Divided, tell
 from kedge.data.locate import SUFFIX, encode_ids
 from kedge.data.packs import PackedRows
@@ -31,6 +30,7 @@ from kedge.data.read import REJECTS
 from kedge.data.records import Before, Records, forget_records, keep_records
 from kedge.data.segments import MEDIA_TYPE, ROWS, WRITERS, RejectWriter, SegmentWriter
 from kedge.data.split import SPLITS
+from kedge.data.tags import count_tags
 from kedge.data.types import BuildRequest, BuildResult
 
 WORN = 0.5  # share of deleted rows from which a segment of the parent is written anew
@@ -81,7 +81,7 @@ def store(
         told = canonical([was.name, was.rows_digest, was.recipe, was.rejects])
         if told == canonical([request.name, rows_digest, recipe, reasons]):
             return BuildResult(artifact=_artifact(blobs, before.digest), manifest=was)
-    stored = _kept(blobs, before, records)
+    stored = _kept(blobs, before, divided, records)
     _write_fresh(request, rows, divided, stored, place)
     forget_records(stored.segments, place.memory)
     progress.advance(len(divided.kept))
@@ -130,7 +130,7 @@ def _subjects(
 def _records(rows: PackedRows, divided: Divided) -> Records:
     pairs = divided.ids.pairs
     bodies = rows.numbers(keyed.BODY)[divided.kept]
-    return Records(pairs[divided.kept], bodies, pairs[divided.heads], divided.splits)
+    return Records(divided.places.order, pairs[divided.kept], bodies, pairs[divided.heads], divided.splits)
 
 
 def _write_rejects(
@@ -143,15 +143,13 @@ def _write_rejects(
     return path, writer.close(), writer.quarantined
 
 
-def _kept(blobs: BlobStore, before: Before | None, records: Records) -> _Stored:
+def _kept(blobs: BlobStore, before: Before | None, divided: Divided, records: Records) -> _Stored:
     """The segments before, without the rows that are gone or changed; one that has lost too many is left out."""
     stored = _Stored([], {}, np.zeros(len(records.ids), dtype=bool))
-    if before is None or not len(records.ids):
+    if before is None:
         return stored
-    places = Places(records.ids)
     manifest = read_manifest(blobs, before.digest)
-    for segment, own in zip(before.manifest.segments, before.records, strict=True):
-        at = places.of(own.ids)
+    for segment, own, at in before.places(divided.places):
         same = records.same(at, own)
         same[list(segment.deleted)] = False
         layer = manifest.layer(segment.title + SUFFIX)
@@ -227,18 +225,13 @@ def _as_stored(batch: pa.RecordBatch, clusters: Sequence[str], extra: Sequence[s
 
 def _profile(rows: PackedRows, divided: Divided) -> Mapping[str, Any]:
     profile = Profile()
+    known, left = rows.few_tags(divided.kept)
+    for tags in known:
+        profile.add(tags)
+    for _, batch in _picked(rows, left, ["tags"]):
+        profile.add(count_tags(batch.column("tags")))
     inputs, targets = (rows.numbers(name)[divided.kept] for name in (keyed.INPUT_CHARS, keyed.TARGET_CHARS))
-    for begin, batch in _picked(rows, divided.kept, ["tags"]):
-        part = slice(begin, begin + batch.num_rows)
-        profile.add(inputs[part], targets[part], _counted(batch.column("tags")))
-    return profile.result(divided.splits, divided.heads)
-
-
-def _counted(column: pa.Array) -> Mapping[str, int]:
-    """How often each text is there, in the order in which they came."""
-    told = column.dictionary_encode()
-    times = np.bincount(to_numpy(told.indices), minlength=len(told.dictionary))
-    return dict(zip(told.dictionary.to_pylist(), times.tolist(), strict=True))
+    return profile.result(divided.splits, divided.heads, inputs, targets)
 
 
 def _artifact(blobs: BlobStore, digest: str) -> Artifact:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kedge.data import clusters as module
-from kedge.data.clusters import clusters
-from kedge.data.digests import Digests, binary_column, from_hex
+from kedge.data.clusters import Told, clusters
+from kedge.data.digests import binary_column, from_hex, sort
 from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
 from kedge.data.rows import make_row
@@ -37,8 +37,8 @@ def make(numbers: list[int]) -> MemoryRows:
 
 
 def found(rows: MemoryRows, kept: NDArray[np.int64], memory: Path) -> list[int]:
-    ids, contents = Digests(from_hex(rows.batch.column("id"))), Digests(binary_column(rows.batch.column(CONTENT)))
-    heads: list[int] = clusters(rows, kept, OPTIONS, ids=ids, contents=contents, memory=memory).tolist()
+    ids, contents = from_hex(rows.batch.column("id"))[kept], binary_column(rows.batch.column(CONTENT))[kept]
+    heads: list[int] = clusters(rows, kept, OPTIONS, Told(ids, contents, sort(ids)), memory).tolist()
     return heads
 
 

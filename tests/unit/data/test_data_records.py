@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from kedge.core.errors import Broken
 from kedge.core.ports import Silent
 from kedge.data import split as module
 from kedge.data.build import build
@@ -71,6 +73,16 @@ def test_other_options_draw_anew(blobs: MemoryBlobs, tmp_path: Path, drawn: list
     )
 
 
+def test_rows_that_an_older_version_drew_otherwise_fall_as_they_would_alone(blobs: MemoryBlobs, tmp_path: Path) -> None:
+    first = make(blobs, tmp_path, make_examples(200))
+    seeded = SplitOptions(seed=7)
+    second = make(blobs, tmp_path, make_examples(200), parent=first.artifact.digest, split=seeded)
+    assert any(segment.deleted for segment in second.manifest.segments)
+    more = make_examples(210)
+    third = make(blobs, tmp_path, more, parent=second.artifact.digest, split=seeded)
+    assert third.manifest.rows_digest == make(MemoryBlobs(), tmp_path, more, split=seeded).manifest.rows_digest
+
+
 @pytest.mark.parametrize("damage", ["gone", "empty", "short", "zeros"])
 def test_records_that_are_gone_or_damaged_cost_only_time(blobs: MemoryBlobs, tmp_path: Path, damage: str) -> None:
     first = make(blobs, tmp_path, make_examples(200))
@@ -114,3 +126,25 @@ def test_the_numbers_of_all_packs_are_those_of_the_rows(tmp_path: Path) -> None:
         seen = np.concatenate([column_of(batch, name) for batch in rows.scan([name])])
         assert (rows.numbers(name) == seen).all()
         assert len(seen) == 53
+
+
+def test_numbers_that_are_not_whole_are_told(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", make_examples(25))
+    rows = ingest(make_request("*.jsonl").sources, tmp_path, Silent(), cache=tmp_path / "cache")
+    (path,) = (tmp_path / "cache").glob("*.numbers")
+    for size in (56 * 24, 56 * 25 - 3):
+        path.write_bytes(path.read_bytes()[:size])
+        with pytest.raises(Broken, match=r"\.numbers is damaged"):
+            rows.numbers("id")
+
+
+def test_tags_are_counted_alike_whether_or_not_they_are_read(blobs: MemoryBlobs, tmp_path: Path) -> None:
+    few = [{"text": f"one text {n}", "kind": n % 3} for n in range(40)]
+    many = [{"text": f"another text {n}", "kind": n % 3, "number": n} for n in range(40)]
+    for name, rows in (("few", few), ("many", many), ("twice", few[:5])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    request = make_request("*.jsonl")
+    result = build(request, root=tmp_path, folder=tmp_path / "work", blobs=blobs, progress=Silent())
+    tags = result.manifest.profile["tags"]
+    assert tags["kind"]["top"] == [["0", 28], ["1", 26], ["2", 26]]
+    assert tags["number"]["rows"] == tags["number"]["distinct"] == 40
