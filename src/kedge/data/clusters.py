@@ -22,7 +22,7 @@ from kedge.core.errors import Broken
 from kedge.core.hashing import digest_of
 from kedge.core.spec import to_plain
 from kedge.data.code import digest_code
-from kedge.data.digests import Places, equal
+from kedge.data.digests import Places, equal, pick
 from kedge.data.duplicates import (
     AT_ONCE,
     BAND_SIZE,
@@ -106,7 +106,7 @@ def clusters(
 def _places(known: _Known, told: Told) -> NDArray[np.int64]:
     """Where each row that is known stands now, -1 for one that is gone or says something else."""
     found = told.places.find(known.ids, known.order)
-    same = equal(told.ids[found], known.ids) & equal(told.contents[found], known.contents)
+    same = equal(pick(told.ids, found), known.ids) & equal(pick(told.contents, found), known.contents)
     return np.where(same, found, -1)
 
 

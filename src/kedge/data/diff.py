@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from kedge.core.dataset import DatasetManifest, Segment
 from kedge.core.ports import BlobStore
 from kedge.data.arrays import from_numpy, indices, mask, strings
-from kedge.data.digests import Digests, from_hex
+from kedge.data.digests import Digests, equal, from_hex, pick, sort
 from kedge.data.read import read_dataset
 from kedge.data.split import SPLITS
 from kedge.data.types import DatasetDiff
@@ -114,9 +114,8 @@ def _matches(mine: _Rows, theirs: _Rows) -> tuple[NDArray[np.int64], NDArray[np.
     """Where rows with the same ids stand in both."""
     if not len(mine) or not len(theirs):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-    order = np.lexsort((theirs.ids[:, 1], theirs.ids[:, 0]))
-    places = order[np.minimum(np.searchsorted(theirs.ids[order, 0], mine.ids[:, 0]), len(order) - 1)]
-    same = np.flatnonzero((theirs.ids[places] == mine.ids).all(axis=1))
+    places = sort(theirs.ids).find(mine.ids, sort(mine.ids).order)
+    same = np.flatnonzero(equal(pick(theirs.ids, places), mine.ids))
     return same, places[same]
 
 

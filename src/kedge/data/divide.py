@@ -20,7 +20,7 @@ from kedge.core.errors import Invalid
 from kedge.core.hashing import canonical
 from kedge.core.ports import Progress
 from kedge.data.clusters import Told, clusters
-from kedge.data.digests import Digests, Places, equal, key_of, least, sort
+from kedge.data.digests import Digests, Places, equal, key_of, least, pick, sort
 from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
 from kedge.data.quality.judge import NOTHING, Judged
@@ -114,7 +114,7 @@ def divide(
         heads = find_clusters(rows, kept, duplicates)
     else:
         places = every.among(kept, len(rows))
-        own, texts = columns.ids.pairs[kept], columns.contents.pairs[kept]
+        own, texts = pick(columns.ids.pairs, kept), pick(columns.contents.pairs, kept)
         heads = clusters(rows, kept, duplicates, Told(own, texts, places), memory)
     if duplicates.drop_near:
         near = heads != kept
@@ -247,7 +247,7 @@ def _fallen(
 def _remember(drawn: NDArray[np.uint8], ids: Digests, every: Places, before: Before) -> None:
     """The split of the cluster of each row that is the head of it here and was before."""
     for segment, own, at in before.places(every):
-        same = equal(ids.pairs[at], own.ids) & equal(own.ids, own.clusters)
+        same = equal(pick(ids.pairs, at), own.ids) & equal(own.ids, own.clusters)
         same[list(segment.deleted)] = False  # by a version that may have drawn otherwise
         drawn[at[same]] = own.splits[same]
 

@@ -38,8 +38,8 @@ PAIRS = 4096  # that are looked at at a time
 HELD = 2 << 20  # characters of texts that are compared at a time
 BLOCK = 1 << 14  # characters
 # Bytes of texts in one process below which loading machine code costs more than it saves.
-SIGNED_WORTHWHILE = 48 << 20
-COMPARED_WORTHWHILE = 12 << 20
+SIGNED_WORTHWHILE = 96 << 20
+COMPARED_WORTHWHILE = 16 << 20
 KERNELS = "kedge.text.compiled.shingles"
 
 # For each row the one it is connected with, and pairs of rows that are not near.
@@ -255,13 +255,12 @@ def settle(roots: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def smallest(rows: StoredRows, kept: NDArray[np.int64], roots: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each row the place of the smallest id among those with its root."""
-    _, group, sizes = np.unique(roots, return_inverse=True, return_counts=True)
-    several = np.flatnonzero(sizes[group] > 1)
+    several = np.flatnonzero(np.bincount(roots)[roots] > 1)
     heads = np.arange(len(roots), dtype=np.int64)
     if len(several):
         ids = np.array(rows.take(kept[several], ["id"]).column("id").to_pylist())
-        order = np.lexsort((ids, group[several]))
-        ranked = group[several][order]
+        order = np.lexsort((ids, roots[several]))
+        ranked = roots[several][order]
         first = np.ones(len(ranked), dtype=bool)
         first[1:] = ranked[1:] != ranked[:-1]
         heads[several[order]] = several[order][first][np.cumsum(first) - 1]

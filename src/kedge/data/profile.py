@@ -45,12 +45,12 @@ class Profile:
     ) -> Mapping[str, Any]:
         """All as plain values. For every row its split, the head of its cluster, and how long its texts are."""
         counts = np.bincount(splits, minlength=len(SPLITS))
-        sizes = np.unique(heads, return_counts=True)[1]
+        sizes = np.bincount(heads)
         return {
             "splits": {str(split): int(count) for split, count in zip(SPLITS, counts, strict=True)},
             "input_chars": describe_lengths(inputs),
             "target_chars": describe_lengths(targets),
-            "clusters": {"count": len(sizes), "largest": int(sizes.max(initial=0))},
+            "clusters": {"count": int(np.count_nonzero(sizes)), "largest": int(sizes.max(initial=0))},
             "tags": {name: self._tag(name) for name in sorted(self._tags)},
         }
 

@@ -17,7 +17,7 @@ from kedge.core.dataset import DatasetManifest, Segment
 from kedge.core.errors import Broken
 from kedge.core.ports import BlobStore
 from kedge.core.spec import to_plain
-from kedge.data.digests import Places, binary_column, by_id, equal, from_hex, sort
+from kedge.data.digests import Places, binary_column, by_id, equal, from_hex, pick, sort
 from kedge.data.locate import open_array
 from kedge.data.read import read_dataset
 from kedge.data.segments import BODY
@@ -25,7 +25,7 @@ from kedge.data.split import SPLITS
 from kedge.data.types import SplitOptions
 
 SUFFIX = ".npy"
-_TOLD = np.dtype([("ids", ">u8", 2), ("bodies", ">u8", 2), ("clusters", ">u8", 2), ("splits", "u1")])
+_TOLD = np.dtype([("ids", "V16"), ("bodies", "V16"), ("clusters", "V16"), ("splits", "u1")])  # of one row
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +47,18 @@ class Records:
         for begin in range(0, len(order), 1 << 14):
             part = order[begin : begin + (1 << 14)]
             told = np.empty(len(part), dtype=_TOLD)
-            for name in _TOLD.names or ():
-                told[name] = getattr(self, name)[part]
+            for name in ("ids", "bodies", "clusters"):
+                told[name] = pick(getattr(self, name), part).astype(">u8").view("V16")[:, 0]
+            told["splits"] = self.splits[part]
             hasher.update(told.data)
         return f"sha256:{hasher.hexdigest()}"
 
     def same(self, places: NDArray[np.int64], other: Records) -> NDArray[np.bool_]:
         """Which rows of `other` are in all of it those that stand at these places here."""
         same: NDArray[np.bool_] = (
-            equal(self.ids[places], other.ids)
-            & equal(self.bodies[places], other.bodies)
-            & equal(self.clusters[places], other.clusters)
+            equal(pick(self.ids, places), other.ids)
+            & equal(pick(self.bodies, places), other.bodies)
+            & equal(pick(self.clusters, places), other.clusters)
             & (self.splits[places] == other.splits)
         )
         return same
@@ -118,12 +119,14 @@ def _recall(blobs: BlobStore, segment: Segment, folder: Path) -> Records:
         numbers = open_array(_path(segment, folder))
     except (OSError, Broken):
         numbers = None
-    if numbers is None or numbers.dtype != np.uint64 or numbers.shape != (segment.rows, 7):
+    rows = segment.rows
+    if numbers is None or numbers.dtype != np.uint64 or numbers.shape != (7 * rows,):
         records = read_records(blobs, segment)
         _keep(segment, records, folder)
         return records
-    order = np.minimum(numbers[:, 0], segment.rows - 1).astype(np.int64)  # damaged, it finds no row
-    return Records(order, numbers[:, 1:3], numbers[:, 3:5], numbers[:, 5:], _splits(segment, segment.rows))
+    order = np.minimum(numbers[:rows], rows - 1).astype(np.int64)  # damaged, it finds no row
+    ids, bodies, clusters = numbers[rows:].reshape(3, rows, 2)
+    return Records(order, ids, bodies, clusters, _splits(segment, rows))
 
 
 def _keep(segment: Segment, records: Records, folder: Path) -> None:
@@ -132,8 +135,8 @@ def _keep(segment: Segment, records: Records, folder: Path) -> None:
     path = _path(segment, folder)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     with temporary.open("wb") as file:
-        columns = (records.order.astype(np.uint64)[:, None], records.ids, records.bodies, records.clusters)
-        np.save(file, np.concatenate(columns, axis=1), allow_pickle=False)
+        columns = (records.order, records.ids, records.bodies, records.clusters)
+        np.save(file, np.concatenate([column.astype(np.uint64).ravel() for column in columns]), allow_pickle=False)
     temporary.replace(path)
 
 

@@ -20,6 +20,7 @@ from kedge.core.manifest import decode, read_manifest, write_artifact
 from kedge.core.ports import BlobStore, Progress
 from kedge.data import keyed
 from kedge.data.arrays import from_numpy, mask, strings
+from kedge.data.digests import pick
 from kedge.data.divide import Divided, tell
 from kedge.data.locate import SUFFIX, encode_ids
 from kedge.data.packs import PackedRows
@@ -128,9 +129,9 @@ def _subjects(
 
 
 def _records(rows: PackedRows, divided: Divided) -> Records:
-    pairs = divided.ids.pairs
-    bodies = rows.numbers(keyed.BODY)[divided.kept]
-    return Records(divided.places.order, pairs[divided.kept], bodies, pairs[divided.heads], divided.splits)
+    ids, kept = divided.ids.pairs, divided.kept
+    bodies = pick(rows.numbers(keyed.BODY), kept)
+    return Records(divided.places.order, pick(ids, kept), bodies, pick(ids, divided.heads), divided.splits)
 
 
 def _write_rejects(

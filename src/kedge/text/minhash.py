@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def signatures(shingles: Ragged, hashes: int) -> NDArray[np.uint32]:
-    """One row of `hashes` minima (a power of two) for each list, none of which may be empty.
+    """One row of `hashes` minima (a power of two, at least 2) for each list, none of which may be empty.
 
     The share of equal minima of two rows estimates the Jaccard similarity of their shingle sets, as closely as that many
     independent minima do. Fast similarity sketching (Dahlgaard, Knudsen and Thorup, FOCS 2017): a shingle is hashed once
@@ -22,27 +23,27 @@ def signatures(shingles: Ragged, hashes: int) -> NDArray[np.uint32]:
     reach each of them.
     """
     result = np.full((len(shingles), hashes), EMPTY, dtype=np.uint32)
-    left, values, owners = np.arange(len(shingles)), shingles.values, shingles.owners
+    rows, bits = np.arange(len(shingles)), np.uint64(hashes.bit_length() - 1)
+    values, owners = shingles.values, shingles.owners
     for number, (factor, term) in enumerate(zip(*drawn_from(2 * hashes), strict=True)):
-        if not len(left):
-            break
-        drawn = values * factor + term
-        bits = np.uint64(hashes.bit_length() - 1)
-        at = owners * hashes + (_first(drawn, bits) if number < hashes else number - hashes)
-        least = np.full((len(left), hashes), EMPTY, dtype=np.uint32)
-        np.minimum.at(least.reshape(-1), at, (drawn << bits >> np.uint64(32)).astype(np.uint32))
-        result[left] = least = np.where(result[left] == EMPTY, least, result[left])
+        drawn = values * factor
+        drawn += term
+        at = owners * hashes
+        at += (drawn >> (np.uint64(64) - bits)).view(np.int64) if number < hashes else number - hashes
+        drawn <<= bits
+        drawn >>= np.uint64(32)
+        least = np.full((len(rows), hashes), EMPTY, dtype=np.uint32)
+        np.minimum.at(least.reshape(-1), at, drawn.astype(np.uint32))
+        result[rows] = least = np.where(result[rows] == EMPTY, least, result[rows])
         again = (least == EMPTY).any(axis=1)
-        values, owners = values[again[owners]], (np.cumsum(again) - 1)[owners[again[owners]]]
-        left = left[again]
+        if not again.any():
+            break
+        left = again[owners]
+        rows, values, owners = rows[again], values[left], (np.cumsum(again) - 1)[owners[left]]
     return result
 
 
-def _first(drawn: NDArray[np.uint64], bits: np.uint64) -> NDArray[np.int64]:
-    """The first bits of each number, of which there may be none."""
-    return (drawn >> np.uint64(1) >> (np.uint64(63) - bits)).astype(np.int64)
-
-
+@cache
 def drawn_from(count: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The factors and terms of so many rounds."""
     factors = mixed(np.arange(1, count + 1, dtype=np.uint64) * _STEP) | np.uint64(1)

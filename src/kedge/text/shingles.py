@@ -23,7 +23,8 @@ def shingles(texts: Sequence[str], width: int = 5) -> Ragged:
     count = len(points.values) - width + 1
     sums = np.zeros(count, dtype=np.uint64)
     for offset in range(width):
-        sums = sums * _FACTOR + points.values[offset : offset + count]
+        sums *= _FACTOR
+        sums += points.values[offset : offset + count]
     within = np.ones(len(points.values), dtype=bool)
     ends = points.starts[1:, None] - np.arange(1, width, dtype=np.int64)
     within[ends.ravel()] = False

@@ -162,7 +162,7 @@ def _sign(
         fresh[:] = EMPTY
         for j in range(count):
             drawn = values[j] * factor + term
-            at = np.int64(drawn >> np.uint64(1) >> (np.uint64(63) - bits)) if number < hashes else number - hashes
+            at = np.int64(drawn >> (np.uint64(64) - bits)) if number < hashes else number - hashes
             fresh[at] = min(fresh[at], np.uint32((drawn << bits) >> np.uint64(32)))
         left = 0
         for k in range(hashes):
