@@ -83,13 +83,23 @@ def _ingest(project: Project, files: Sequence[str], options: IngestOptions, prog
     settings = {
         "name": name,
         "source": _tables(project, files, options),
-        "parent": _newest(project, name),
         "allow_empty": True,
         "split": {key: value for key in ("test", "validation") if (value := getattr(options, key)) is not None},
     }
-    sets = [f"stages.{stage}.step=dataset"]
-    sets += [f"stages.{stage}.{key}={_toml(value)}" for key, value in settings.items()]
-    result = runs.run(project, stages=[stage], sets=sets, executor=options.executor, progress=progress)
+
+    def sets(parent: str) -> list[str]:
+        told = {**settings, "parent": parent}
+        return [f"stages.{stage}.step=dataset", *(f"stages.{stage}.{key}={_toml(told[key])}" for key in told)]
+
+    newest = _newest(project, name)
+    result = runs.run(
+        project,
+        stages=[stage],
+        sets=sets(newest),
+        settled=runs.Settled(sets(read_dataset(project.blobs, newest).parent), newest) if newest else None,
+        executor=options.executor,
+        progress=progress,
+    )
     dataset = result.outputs[stage]["dataset"]
     manifest = read_dataset(project.blobs, dataset)
     quarantined = int(manifest.profile["quarantined"])

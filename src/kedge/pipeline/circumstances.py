@@ -14,15 +14,21 @@ from kedge.pipeline.types import Circumstances, Stage
 
 
 class Surroundings:
-    """Looks at a stage's surroundings; made for one plan, as code and packages change between two."""
+    """Looks at the surroundings of each stage once; made for one command, as code and packages change between two."""
 
     def __init__(self, root: Path, versions: Callable[[Iterable[str]], Mapping[str, str]]) -> None:
         self._root = root
         self._versions = versions
         self._sources = Sources()
+        self._seen: dict[str, Circumstances] = {}
 
     def look(self, stage: Stage) -> Circumstances:
         """The digests and versions now. `Invalid` if the step names code that is not there."""
+        if stage.name not in self._seen:
+            self._seen[stage.name] = self._look(stage)
+        return self._seen[stage.name]
+
+    def _look(self, stage: Stage) -> Circumstances:
         modules = self._sources.modules(stage.step.code)
         environment = {
             "python": ".".join(map(str, sys.version_info[:3])),

@@ -95,9 +95,10 @@ def test_a_link_that_leads_to_itself_is_recorded(kedge: Run, tmp_path: Path) -> 
 def test_ingesting_again_makes_a_version_only_if_something_changed(kedge: Run, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "rows.jsonl", make_examples(50))
     first = told(kedge("data", "ingest", path, "--json"))
-    assert told(kedge("data", "ingest", path, "--json"))["dataset"] == first["dataset"]
+    assert told(kedge("data", "ingest", path, "--json")) == first  # not even run again
     write_jsonl(path, [*make_examples(50), *make_examples(2, begin=90)])
     second = told(kedge("data", "ingest", path, "--json"))
+    assert told(kedge("data", "ingest", path, "--json")) == second
     versions = told(kedge("data", "list", "--json"))
     assert [(each["digest"], each["version"], each["parent"]) for each in versions] == [
         (first["dataset"], 1, ""),
@@ -106,6 +107,14 @@ def test_ingesting_again_makes_a_version_only_if_something_changed(kedge: Run, t
     found = told(kedge("data", "diff", "rows@1", "rows@2", "--json"))
     assert (found["added"], found["removed"], found["kept"]) == (2, 0, 50)
     assert "added" in kedge("data", "diff", "rows@1", "rows")[1]
+
+
+def test_what_was_there_before_is_a_version_again(kedge: Run, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    for count in (50, 52, 50, 50, 52, 52):
+        write_jsonl(path, make_examples(count))
+        assert told(kedge("data", "ingest", path, "--json"))["rows"] == count
+    assert [each["rows"] for each in told(kedge("data", "list", "--json"))] == [50, 52, 50, 52]
 
 
 def test_every_kind_of_file_is_taken_in_at_once(kedge: Run, tmp_path: Path) -> None:
