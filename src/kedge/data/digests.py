@@ -112,9 +112,8 @@ def by_id(pairs: NDArray[np.uint64], order: NDArray[np.int64]) -> NDArray[np.int
     return order
 
 
-def least(keys: NDArray[np.uint64], rank: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """For each row the least rank among the rows with its key."""
-    _, inverse = np.unique(keys, return_inverse=True)
-    first = np.full(int(inverse.max(initial=-1)) + 1, 255, dtype=np.uint8)
-    np.minimum.at(first, inverse, rank)
-    return first[inverse]
+def least(groups: NDArray[np.int64], rank: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """For each row the least rank among the rows of its group: groups are numbered from 0."""
+    first = np.full(int(groups.max(initial=-1)) + 1, 255, dtype=np.uint8)
+    np.minimum.at(first, groups, rank)
+    return first[groups]

@@ -274,14 +274,12 @@ def _separate(
 ) -> Divided:
     """Leave out held-out rows whose cluster, or one of whose `unseen` tags, occurs where they would leak from."""
     rank = _RANKS[splits]
-    keys = [heads.astype(np.uint64), *(tag[kept] for tag in columns.unseen)]
     kinds = np.full(len(kept), 255, dtype=np.uint8)
     seen = np.zeros(len(kept), dtype=np.uint8)
-    for kind, key in reversed(list(enumerate(keys))):
-        first = least(key, rank)
-        leaking = first < rank
-        if kind:
-            leaking &= key != 0
+    for kind in reversed(range(1 + len(columns.unseen))):
+        tag = columns.unseen[kind - 1][kept] if kind else None
+        first = least(heads if tag is None else np.unique(tag, return_inverse=True)[1], rank)
+        leaking = first < rank if tag is None else (first < rank) & (tag != 0)
         kinds[leaking] = kind
         seen[leaking] = np.argsort(_RANKS).astype(np.uint8)[first[leaking]]
     out = kinds != 255

@@ -22,6 +22,7 @@ from kedge.data.keyed import BODY, CONTENT, INPUT_CHARS, TARGET_CHARS
 NUMBERS: Final = np.dtype(
     [("id", "<u8", 2), (CONTENT, "<u8", 2), (BODY, "<u8", 2), (INPUT_CHARS, "<i4"), (TARGET_CHARS, "<i4")]
 )
+ONLY_NUMBERS: Final = (CONTENT, TARGET_CHARS)  # asked for of all rows or of none
 _PLACES: Mapping[str, Any] = NUMBERS.fields or {}  # kind and offset of each
 _IN_MEMORY = 1 << 20  # bytes of a column, while it is written
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from kedge.core.dataset import Reject
 from kedge.data.arrays import from_numpy, strings
-from kedge.data.numbers import NUMBERS, NumbersWriter, read_numbers
+from kedge.data.numbers import NUMBERS, ONLY_NUMBERS, NumbersWriter, read_numbers
 from kedge.data.stage import BATCH
 from kedge.data.tags import count_tags
 
@@ -72,7 +72,8 @@ class PackWriter:
         self._folder, self._name = folder, name
         self._mark = secrets.token_hex(6)
         self._stack = ExitStack()
-        self._rows = self._open(SUFFIX, schema)
+        self._columns = [name for name in schema.names if name not in ONLY_NUMBERS]
+        self._rows = self._open(SUFFIX, pa.schema([schema.field(name) for name in self._columns]))
         self._rejects = self._open(REJECTS_SUFFIX, REJECT)
         self._numbers = NumbersWriter(self._temporary(NUMBERS_SUFFIX))
         self._counts = [0, 0]
@@ -91,7 +92,7 @@ class PackWriter:
             if batch.num_rows:
                 if len(tags) <= FEW_TAGS:
                     tags.update(count_tags(batch.column("tags")))
-                self._rows.write_batch(batch)
+                self._rows.write_batch(batch.select(self._columns))
                 self._numbers.add(batch)
                 rows.append(batch.num_rows)
             if rejected:

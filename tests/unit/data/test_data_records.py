@@ -14,8 +14,10 @@ from kedge.core.ports import Silent
 from kedge.data import split as module
 from kedge.data.build import build
 from kedge.data.ingest import ingest
+from kedge.data.keyed import keyed
 from kedge.data.numbers import NUMBERS, column_of
 from kedge.data.records import read_before, read_records
+from kedge.data.stage import BATCH
 from kedge.data.types import BuildResult, SplitOptions
 from kedge.testing.blobs import MemoryBlobs
 from kedge.testing.data import make_examples, make_request, write_jsonl
@@ -123,7 +125,7 @@ def test_the_numbers_of_all_packs_are_those_of_the_rows(tmp_path: Path) -> None:
     (tmp_path / "b.jsonl").unlink()
     rows = ingest(sources, tmp_path, Silent(), cache=tmp_path / "cache")
     for name in NUMBERS.fields or ():
-        seen = np.concatenate([column_of(batch, name) for batch in rows.scan([name])])
+        seen = np.concatenate([column_of(keyed(batch), name) for batch in rows.scan(BATCH.names)])
         assert (rows.numbers(name) == seen).all()
         assert len(seen) == 53
 
