@@ -154,7 +154,8 @@ def test_a_template_follows_the_schema_of_its_service(written: Callable[[str], s
     raw = {("on" if key is True else key): value for key, value in raw.items()}
 
     schema = json.loads((VENDORED / SCHEMAS[service]).read_text())
-    jsonschema.validators.validator_for(schema)(schema).validate(raw)
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    assert [error.message for error in validator.iter_errors(raw)] == []
 
 
 def test_the_jenkinsfile_has_balanced_braces_and_its_stages(written: Callable[[str], str]) -> None:

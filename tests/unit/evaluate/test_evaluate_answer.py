@@ -87,3 +87,4 @@ def test_two_who_keep_answers_in_one_file_lose_none(tmp_path: Path) -> None:
     never = Asked(dies_at=0)
     answer(questions[:2], never, kept=Kept(file), progress=RecordingProgress())
     answer(questions[2:], never, kept=Kept(file), progress=RecordingProgress())
+    assert never.groups == []

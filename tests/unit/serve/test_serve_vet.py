@@ -39,6 +39,9 @@ def test_safetensors_and_plain_configuration_pass(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "model", attn_implementation="sdpa", auto_map=None)
     (folder / "LICENSE").write_text("Apache-2.0")
     vet_folder(folder)
+    (folder / "modeling.py").write_text("")
+    with pytest.raises(Refused, match=r"modeling\.py"):
+        vet_folder(folder)
 
 
 @pytest.mark.parametrize(
