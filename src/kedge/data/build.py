@@ -59,7 +59,7 @@ def build(
         progress,
         judged,
         memory=packs / "clusters" if cache else None,
-        before=before if before and before.is_drawn(request.split) else None,
+        before=before,
     )
     result = store(
         request,

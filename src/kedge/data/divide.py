@@ -24,7 +24,7 @@ from kedge.data.digests import Digests, Places, equal, key_of, least, pick, sort
 from kedge.data.duplicates import find_clusters
 from kedge.data.keyed import CONTENT
 from kedge.data.quality.judge import NOTHING, Judged
-from kedge.data.records import Before
+from kedge.data.records import Before, Matched
 from kedge.data.rows import DETAIL
 from kedge.data.split import RANK, SPLITS, assign_stratum, assign_time, fall, fall_all
 from kedge.data.stage import StoredRows
@@ -60,7 +60,7 @@ class Leaks:
 class Divided:
     """The rows that stay, ascending, with the split and the head of the cluster of each; and the others, step by step.
 
-    `places` finds ids among the rows that stay.
+    `places` finds ids among the rows that stay; `matched` are rows that the version before has.
     """
 
     ids: Digests
@@ -70,6 +70,7 @@ class Divided:
     heads: NDArray[np.int64]
     dropped: tuple[Dropped, ...]
     leaks: Leaks
+    matched: Sequence[Matched] = ()
     judged: Judged = NOTHING
 
 
@@ -95,7 +96,7 @@ def divide(
     """Leave out what was judged, what is there twice, and then what would leak from one split into another.
 
     `memory` is a folder that stays from build to build: what was compared is kept there. The splits of the version
-    `before` are not drawn again: they must have been drawn with these options.
+    `before` are not drawn again, if they were drawn with these options.
     """
     progress.start(4, "comparing rows")
     columns = _columns(rows, split)
@@ -104,6 +105,7 @@ def divide(
     kept = np.delete(np.arange(len(rows), dtype=np.int64), judged.rows)
     kept, same = _once(kept, columns.ids, every, "duplicate:id", np.zeros(len(rows), dtype=np.uint8))
     dropped = [same]
+    matched = list(before.match(columns.ids.pairs, kept, every.among(kept, len(rows)))) if before else []
     if duplicates.exact:
         contents = sort(columns.contents.pairs)
         held_out = np.zeros(len(rows), np.uint8) if columns.splits is None else (columns.splits != 0).astype(np.uint8)
@@ -121,8 +123,9 @@ def divide(
         dropped.append(Dropped("duplicate:near", kept[near], heads[near]))
         kept = heads = kept[~near]
     progress.advance()
-    fallen = _fallen(rows, columns, kept, heads, split, before, every)
-    divided = replace(_separate(columns, every, kept, heads, fallen, tuple(dropped)), judged=judged)
+    fallen = _fallen(rows, columns, kept, heads, split, matched if before and before.is_drawn(split) else ())
+    apart = _separate(columns, every, kept, heads, fallen, tuple(dropped))
+    divided = replace(apart, matched=matched, judged=judged)
     progress.advance()
     progress.note(rows=len(divided.kept), dropped=len(rows) - len(divided.kept))
     return divided
@@ -228,8 +231,7 @@ def _fallen(
     kept: NDArray[np.int64],
     heads: NDArray[np.int64],
     options: SplitOptions,
-    before: Before | None,
-    every: Places,
+    drawn: Sequence[Matched],
 ) -> NDArray[np.uint8]:
     """The split of each row before leaks are looked for."""
     if options.time:
@@ -238,25 +240,20 @@ def _fallen(
         return assign_stratum(rows, kept, heads, columns.ids.hex(heads), options)
     if columns.splits is not None:
         return columns.splits[kept]
-    drawn = np.full(len(rows), _UNKNOWN, dtype=np.uint8)
-    if before is not None:
-        _remember(drawn, columns.ids, every, before)
     return _by_cluster(columns.ids, heads, options, drawn)
 
 
-def _remember(drawn: NDArray[np.uint8], ids: Digests, every: Places, before: Before) -> None:
-    """The split of the cluster of each row that is the head of it here and was before."""
-    for segment, own, at in before.places(every):
-        same = equal(pick(ids.pairs, at), own.ids) & equal(own.ids, own.clusters)
-        same[list(segment.deleted)] = False  # by a version that may have drawn otherwise
-        drawn[at[same]] = own.splits[same]
-
-
 def _by_cluster(
-    ids: Digests, heads: NDArray[np.int64], options: SplitOptions, drawn: NDArray[np.uint8]
+    ids: Digests, heads: NDArray[np.int64], options: SplitOptions, drawn: Sequence[Matched]
 ) -> NDArray[np.uint8]:
-    """The split that each row's cluster falls into: as `drawn` for its head, or drawn now."""
-    result = drawn[heads]
+    """The split that each row's cluster falls into: that of its head, if it was `drawn` for it before."""
+    splits = np.full(len(ids), _UNKNOWN, dtype=np.uint8)
+    for each in drawn:
+        own = each.records
+        known = (each.rows >= 0) & equal(own.ids, own.clusters)
+        known[list(each.segment.deleted)] = False  # by a version that may have drawn otherwise
+        splits[each.rows[known]] = own.splits[known]
+    result = splits[heads]
     left = np.flatnonzero(result == _UNKNOWN)
     for begin in range(0, len(left), _CHUNK):
         part = left[begin : begin + _CHUNK]

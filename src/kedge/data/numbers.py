@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -65,8 +65,9 @@ class NumbersWriter:
         return SpooledTemporaryFile(_IN_MEMORY, dir=str(self._path.parent))
 
 
-def read_numbers(path: Path, name: str, stretches: Iterable[tuple[int, int]]) -> Iterator[NDArray[Any]]:
-    """Stretches of a column of one pack, each from a row on to another. `Broken` if the pack has no such rows."""
+def read_numbers(path: Path, name: str, stretches: Iterable[tuple[int, int]], into: NDArray[Any], done: int) -> int:
+    """Read stretches of a column of one pack, each from a row on to another, `into` an array that is `done` so far; how
+    far it is done then. `Broken` if the pack has no such rows."""
     kind, offset = _PLACES[name]
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -75,5 +76,6 @@ def read_numbers(path: Path, name: str, stretches: Iterable[tuple[int, int]]) ->
             if size % NUMBERS.itemsize or end > rows:
                 raise Broken(f"{path} is damaged", hint=f"remove {path.parent}: what it remembers is read again")
             file.seek(offset * rows + begin * kind.itemsize)
-            numbers = np.fromfile(file, kind.base, (end - begin) * (kind.itemsize // kind.base.itemsize))
-            yield numbers.reshape(-1, *kind.shape)
+            file.readinto(into[done : done + end - begin].data)
+            done += end - begin
+    return done

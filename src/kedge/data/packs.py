@@ -202,9 +202,7 @@ class PackedRows:
         done = 0
         for pack, stretches in groupby(self._stretches, key=itemgetter(0)):
             path = self._folder / f"{pack}{NUMBERS_SUFFIX}"
-            for part in read_numbers(path, column, (stretch[1:] for stretch in stretches)):
-                numbers[done : done + len(part)] = part
-                done += len(part)
+            done = read_numbers(path, column, (stretch[1:] for stretch in stretches), numbers, done)
         return numbers
 
     def few_tags(self, kept: NDArray[np.int64]) -> tuple[list[Mapping[str, int]], NDArray[np.int64]]:

@@ -65,6 +65,15 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
+class Matched:
+    """A segment of the version before: for each of its rows the number of that with the same id now, or -1."""
+
+    segment: Segment
+    records: Records
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Before:
     """The version that a build goes on from, with the records of each of its segments: of deleted rows too."""
 
@@ -72,11 +81,11 @@ class Before:
     manifest: DatasetManifest
     records: Sequence[Records]
 
-    def places(self, places: Places) -> Iterator[tuple[Segment, Records, NDArray[np.int64]]]:
-        """Segment by segment where each row stands among others, as far as it is there. Nothing if there are no others."""
-        if len(places.order):
-            for segment, own in zip(self.manifest.segments, self.records, strict=True):
-                yield segment, own, places.find(own.ids, own.order)
+    def match(self, ids: NDArray[np.uint64], kept: NDArray[np.int64], places: Places) -> Iterator[Matched]:
+        """Segment by segment, those of the rows `kept` that were there. `ids` are of all rows, `places` of those kept."""
+        for segment, own in zip(self.manifest.segments, self.records, strict=True) if len(kept) else ():
+            rows = kept[places.find(own.ids, own.order)]
+            yield Matched(segment, own, np.where(equal(pick(ids, rows), own.ids), rows, -1))
 
     def is_drawn(self, options: SplitOptions) -> bool:
         """Whether the splits of its clusters were drawn with these options, which settle them."""

@@ -147,11 +147,14 @@ def _write_rejects(
 def _kept(blobs: BlobStore, before: Before | None, divided: Divided, records: Records) -> _Stored:
     """The segments before, without the rows that are gone or changed; one that has lost too many is left out."""
     stored = _Stored([], {}, np.zeros(len(records.ids), dtype=bool))
-    if before is None:
+    if before is None or not len(divided.kept):
         return stored
     manifest = read_manifest(blobs, before.digest)
-    for segment, own, at in before.places(divided.places):
-        same = records.same(at, own)
+    place = np.full(len(divided.ids) + 1, -1, dtype=np.int64)  # the last for those that are not there
+    place[divided.kept] = np.arange(len(divided.kept))
+    for matched in divided.matched:
+        segment, at = matched.segment, place[matched.rows]
+        same = (at >= 0) & records.same(at, matched.records)
         same[list(segment.deleted)] = False
         layer = manifest.layer(segment.title + SUFFIX)
         if same.sum() >= segment.rows * WORN and layer is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import math
 import os
@@ -127,7 +128,9 @@ def work(job: Job, reporter: Reporter) -> StepResult:
         metrics=reporter,
         facts=job.facts,
     )
-    result: StepResult = _load(job.work)(context, options)
+    do = _load(job.work)
+    gc.freeze()  # what is imported stays: the collector need not look through it again and again
+    result: StepResult = do(context, options)
     return result
 
 
