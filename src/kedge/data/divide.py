@@ -60,11 +60,11 @@ class Leaks:
 class Divided:
     """The rows that stay, ascending, with the split and the head of the cluster of each; and the others, step by step.
 
-    `places` finds ids among the rows that stay; `matched` are rows that the version before has.
+    `order` is that of their ids' first numbers; `matched` are rows that the version before has.
     """
 
     ids: Digests
-    places: Places
+    order: NDArray[np.int64]
     kept: NDArray[np.int64]
     splits: NDArray[np.uint8]
     heads: NDArray[np.int64]
@@ -282,5 +282,5 @@ def _separate(
     out = kinds != 255
     leaks = Leaks(kept[out], kinds[out], splits[out], seen[out], heads[out])
     stay = kept[~out]
-    places = every.among(stay, len(columns.ids))
-    return Divided(columns.ids, places, stay, splits[~out], heads[~out], dropped, leaks)
+    order = every.among(stay, len(columns.ids)).order
+    return Divided(columns.ids, order, stay, splits[~out], heads[~out], dropped, leaks)

@@ -116,9 +116,8 @@ def read_pack(reading: Reading) -> list[Entry]:
             media: dict[str, None] = {}
             pack.add(key, _batches(reading, part, stages, media), media.keys())  # filled while it is read
         return pack.close()
-    except BaseException:
+    finally:
         pack.abandon()
-        raise
 
 
 def _batches(

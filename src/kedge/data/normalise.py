@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 
-from kedge.core.dataset import Reject
-from kedge.data.arrays import indices, mask, strings
-from kedge.data.rows import DETAIL
+from kedge.data.columns import with_texts, without
 from kedge.data.stage import Passed, RowStage
 from kedge.data.types import NormaliseOptions, StageSpec
 from kedge.text.unicode import tidy
@@ -30,17 +27,7 @@ def _normalise(options: NormaliseOptions, spell: Callable[[str], str], batch: pa
     inputs = [spell(text) for text in batch.column("input").to_pylist()]
     targets = [spell(text) for text in batch.column("target").to_pylist()]
     faults = [_fault(given, wanted, options) for given, wanted in zip(inputs, targets, strict=True)]
-    batch = batch.set_column(1, batch.schema.field("input"), strings(inputs))
-    batch = batch.set_column(2, batch.schema.field("target"), strings(targets))
-    if not any(faults):
-        return Passed(batch=batch)
-    bad = [at for at, fault in enumerate(faults) if fault]
-    told = batch.select(["id", "source"]).take(indices(bad)).to_pylist()
-    rejects = tuple(
-        Reject(source=row["source"], reason=reason, detail=detail[:DETAIL], row=row["id"])
-        for row, (reason, detail) in zip(told, filter(None, faults), strict=True)
-    )
-    return Passed(batch=batch.filter(mask(np.array([fault is None for fault in faults]))), rejects=rejects)
+    return without(with_texts(with_texts(batch, "input", inputs), "target", targets), faults)
 
 
 def _fault(given: str, wanted: str, options: NormaliseOptions) -> tuple[str, str] | None:

@@ -115,7 +115,7 @@ class PackWriter:
         return self._entries
 
     def abandon(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind of a pack that was not closed; one that was stays."""
         self._stack.close()
         self._numbers.abandon()
         for suffix in _SUFFIXES:

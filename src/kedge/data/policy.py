@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import msgspec
 
-from kedge.core.dataset import Reject
 from kedge.data.types import PolicyOptions, StageSpec
 
 RIGHTS: Final = ("licence", "consent", "origin")
@@ -52,11 +51,6 @@ def fault(options: PolicyOptions, tags: Mapping[str, Any]) -> tuple[str, str] | 
 def check(options: PolicyOptions, text: str) -> tuple[str, str] | None:
     """`fault` of tags as they are written."""
     return fault(options, msgspec.json.decode(text))
-
-
-def reject(row: Mapping[str, str], why: tuple[str, str]) -> Reject:
-    """The record of a row that may not be used."""
-    return Reject(source=row["source"], reason=why[0], detail=why[1], row=row["id"])
 
 
 Check = Callable[[str], tuple[str, str] | None]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
-from kedge.data.arrays import indices, mask, strings
-from kedge.data.policy import checker, filled, reject
+from kedge.data.columns import with_texts, without
+from kedge.data.policy import checker, filled
 from kedge.data.segments import write_tags
 from kedge.data.stage import Passed, RowStage
 from kedge.data.types import PolicyOptions
@@ -20,8 +19,7 @@ def open_rights(rights: Mapping[str, str]) -> RowStage:
 
     def stage(batch: pa.RecordBatch) -> Passed:
         tags = [write_tags(filled(rights, msgspec.json.decode(text))) for text in batch.column("tags").to_pylist()]
-        at = batch.schema.get_field_index("tags")
-        return Passed(batch=batch.set_column(at, batch.schema.field("tags"), strings(tags)))
+        return Passed(batch=with_texts(batch, "tags", tags))
 
     return stage
 
@@ -31,12 +29,6 @@ def open_policy(options: PolicyOptions) -> RowStage:
     check = checker(options)
 
     def stage(batch: pa.RecordBatch) -> Passed:
-        faults = [check(text) for text in batch.column("tags").to_pylist()]
-        if not any(faults):
-            return Passed(batch=batch)
-        bad = indices([at for at, fault in enumerate(faults) if fault])
-        told = batch.select(["id", "source"]).take(bad).to_pylist()
-        rejects = tuple(reject(row, why) for row, why in zip(told, filter(None, faults), strict=True))
-        return Passed(batch=batch.filter(mask(np.array([fault is None for fault in faults]))), rejects=rejects)
+        return without(batch, [check(text) for text in batch.column("tags").to_pylist()])
 
     return stage

@@ -131,7 +131,7 @@ def _subjects(
 def _records(rows: PackedRows, divided: Divided) -> Records:
     ids, kept = divided.ids.pairs, divided.kept
     bodies = pick(rows.numbers(keyed.BODY), kept)
-    return Records(divided.places.order, pick(ids, kept), bodies, pick(ids, divided.heads), divided.splits)
+    return Records(divided.order, pick(ids, kept), bodies, pick(ids, divided.heads), divided.splits)
 
 
 def _write_rejects(
